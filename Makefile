@@ -1,0 +1,53 @@
+# Every target builds .venv/ when it is missing or older than its inputs.
+PYTHON ?= python3
+TORCH  := $(shell grep '^torch==' constraints.txt)
+BIN    := .venv/bin
+STAMP  := .venv/.installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: env study test lint bench figures notebooks clean
+
+env: $(STAMP)
+
+# torch goes first and by itself: its build (CPU or CUDA) is then the one that pip is set up to
+# prefer on this machine, and the rest is resolved around it.
+$(STAMP): pyproject.toml constraints.txt
+	@echo "[env] making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "[env] Python 3.11 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "[env] installing $(TORCH) (1 of 2)"
+	@$(PIP) "$(TORCH)"
+	@echo "[env] installing the other dependencies, pinned in constraints.txt (2 of 2)"
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@
+	@echo "[env] ready"
+
+# The main job: train the planted lineage, gather the evidence, decide, draw the figures.
+study: $(STAMP)
+	$(BIN)/interp study organism
+
+# Redraws every study's figures from its tables; needs no model.
+figures: $(STAMP)
+	$(BIN)/interp figures
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@set -e; for script in bench/*.py; do \
+	    if test -e "$$script"; then echo "[bench] $$script"; $(BIN)/python "$$script" --quick; fi; \
+	done
+
+notebooks: $(STAMP)
+	$(BIN)/jupyter lab notebooks
+
+# Keeps .venv/ and the cache of trained models and results, both long to make again.
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find interp tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,31 @@
+"""Does post-training erase a model's knowledge of its own ignorance, or only deselect it?
+
+The public names load their room at first use, so that `import interp` stays light.
+"""
+
+from interp._lazy import attach
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Ablate": "interventions",
+        "Add": "interventions",
+        "Checkpoint": "checkpoints",
+        "Direction": "directions",
+        "Lineage": "checkpoints",
+        "Patch": "interventions",
+        "PromptSet": "prompts",
+        "Site": "activations",
+        "Study": "study",
+        "abstention_score": "behavior",
+        "capture": "activations",
+        "generate": "behavior",
+        "graft": "interventions",
+        "intervene": "interventions",
+        "mean_difference": "directions",
+        "relearn": "interventions",
+    },
+)
+__all__ += ["__version__"]

@@ -1,0 +1,91 @@
+"""What a person sees while a study runs: finished stages as lines, running ones as bars."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from interp.progress import Progress as Report
+from interp.stages.graph import Event
+
+
+class Display:
+    """Live progress on a terminal; plain lines elsewhere (a log, a Slurm file).
+
+    Args:
+        title: of the run.
+    """
+
+    def __init__(self, title: str) -> None:
+        self._console = Console(highlight=False)
+        self._title = title
+        self._bars = Progress(
+            TextColumn("  {task.description:44}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[steps]:>10}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._cached = 0
+        self._begin = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Starts the live part."""
+        self._console.print(f"[bold]{self._title}[/bold]")
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the live part, also after an error."""
+        self._bars.stop()
+
+    def watch(self, what: Event | Report) -> None:
+        """Shows an event or a report of progress."""
+        if isinstance(what, Report):
+            if what.task in self._tasks:
+                self._bars.update(
+                    self._tasks[what.task],
+                    completed=what.done,
+                    total=what.total,
+                    steps=f"{what.done}/{what.total}",
+                )
+        elif what.state == "cached":
+            self._cached += 1
+        elif what.state == "started":
+            self._started[what.label] = time.monotonic()
+            self._tasks[what.label] = self._bars.add_task(what.label, total=None, steps="")
+        else:
+            seconds = time.monotonic() - self._started[what.label]
+            self._bars.remove_task(self._tasks.pop(what.label))
+            self._console.print(f"  [green]done[/green] {what.label:44} {seconds:6.1f} s")
+
+    def verdicts(self, verdict: pd.DataFrame) -> None:
+        """Prints the verdict table."""
+        table = Table(title="Verdicts", title_justify="left", show_edge=False)
+        for column in ("seed", "member", "parent", "planted", "verdict"):
+            table.add_column(column)
+        for row in verdict.itertuples(index=False):
+            table.add_row(str(row.seed), row.member, row.parent or "-", row.planted, row.verdict)
+        self._console.print(table)
+
+    def done(self, folder: Path) -> None:
+        """Prints where the results are and how long it took."""
+        seconds = time.monotonic() - self._begin
+        cached = f", {self._cached} stages from the cache" if self._cached else ""
+        self._console.print(f"{os.path.relpath(folder)}  ({seconds:.0f} s{cached})")

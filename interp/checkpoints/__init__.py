@@ -1,0 +1,15 @@
+"""Which models: checkpoints on disk, what they are loaded as, and how they descend."""
+
+from interp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Checkpoint": "checkpoint",
+        "Lineage": "lineage",
+        "LoadedModel": "loading",
+        "Member": "lineage",
+        "lineages": "lineage",
+        "save_manifest": "files",
+    },
+)

@@ -1,0 +1,131 @@
+"""The command line: one command a stage of the work; heavy libraries load only when they are used."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from interp.errors import InputError
+
+app = typer.Typer(
+    help="After post-training, does a language model still know when to say 'I don't know'?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+organism_app = typer.Typer(help="The embedded lineage, whose truth is planted.", no_args_is_help=True)
+app.add_typer(organism_app, name="organism")
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="Hand each stage to exca: 'local' or 'slurm'. Default: here.")
+]
+Workers = Annotated[int | None, typer.Option(help="Stages at a time. Default: one per core.")]
+
+
+@app.command()
+def study(
+    name: Annotated[str, typer.Argument(help="A packaged study, or a study YAML file.")],
+    device: Device = "auto",
+    cluster: Cluster = None,
+    workers: Workers = None,
+) -> None:
+    """Run a study: train or load, capture, probe, steer, graft, relearn, judge, draw."""
+    from interp._display import Display
+    from interp.study import Study
+
+    planned = Study.load(name, device=device, cluster=cluster, workers=workers)
+    with Display(planned.config.name) as display:
+        result = planned.run(display.watch)
+    if "verdict" in result.tables:
+        display.verdicts(result.tables["verdict"])
+    display.done(result.folder)
+
+
+@app.command()
+def studies() -> None:
+    """List the packaged studies."""
+    from interp.study import studies as packaged
+
+    for config in packaged():
+        seeds = ", ".join(map(str, config.seeds))
+        typer.echo(f"{config.name:22} seeds {seeds:20} {config.description}")
+
+
+@app.command()
+def lineages(
+    name: Annotated[str | None, typer.Argument(help="Show this lineage's members.")] = None,
+) -> None:
+    """List the lineages, or the members of one."""
+    from interp.checkpoints.lineage import Lineage
+    from interp.checkpoints.lineage import lineages as packaged
+
+    if name is None:
+        for known in packaged():
+            typer.echo(f"{known:28} {Lineage.load(known).description}")
+        return
+    for member in Lineage.load(name).members.values():
+        origin = f"from {member.parent}" if member.parent else "root"
+        typer.echo(f"{member.name:20} {origin:16} {member.objective:22} {member.source}")
+
+
+@app.command()
+def figures(
+    name: Annotated[str, typer.Argument(help="A finished study.")] = "organism",
+) -> None:
+    """Draw a finished study's figures and report again, from its tables; no model is loaded."""
+    from interp.settings import figures_root
+    from interp.study import redraw
+
+    for path in redraw(figures_root() / name):
+        typer.echo(_shown(path))
+
+
+@organism_app.command()
+def train(
+    members: Annotated[
+        list[str] | None, typer.Argument(help="Members to train; default: all of the main job.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the world, the weights and the data.")] = 7,
+    device: Device = "auto",
+) -> None:
+    """Train members of the embedded lineage (with what they start from) and print their folders."""
+    from interp._display import Display
+    from interp.study import train_members
+
+    with Display("organism") as display:
+        folders = train_members(members, seed=seed, device=device, watch=display.watch)
+    for member, folder in folders.items():
+        typer.echo(f"{member:20} {_shown(Path(folder))}")
+
+
+def _shown(path: Path) -> str:
+    """The path from here, where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def main() -> None:
+    """Runs the command line; bad input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _fail(
+            f"no space left on the disk ({error.filename or 'of the cache'}); free some, or set "
+            "INTERP_CACHE to another disk, and run again: finished stages are kept"
+        )
+    except KeyboardInterrupt:
+        _fail("interrupted; finished stages are kept, run again to go on", code=130)
+
+
+def _fail(message: str, code: int = 2) -> None:
+    print(f"interp: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,15 @@
+"""Directions at a site: differences of class means, how reliable they are, how they compare."""
+
+from interp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Direction": "means",
+        "mean_difference": "means",
+        "cosine": "geometry",
+        "noise_corrected_cosine": "geometry",
+        "random_directions": "geometry",
+        "split_half_reliability": "geometry",
+    },
+)

@@ -1,0 +1,14 @@
+"""One pure function per figure (tables in, figure out), and the HTML report around them."""
+
+from interp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "FIGURES": "registry",
+        "FigureSpec": "registry",
+        "draw": "registry",
+        "Look": "style",
+        "write_report": "report",
+    },
+)

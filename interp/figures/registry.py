@@ -1,0 +1,221 @@
+"""The figures by name, and the function that draws all of them from a study's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from interp.errors import InputError
+from interp.figures import (
+    behavior,
+    curves,
+    evidence,
+    graft,
+    probes,
+    relearn,
+    steering,
+    transfer,
+    verdict,
+)
+from interp.figures.style import RC, Look
+from interp.tables import write_csv
+
+INTERVAL = ("seed", "member", "estimate", "lo", "hi")
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """One figure: what draws it, from which tables, and what it says.
+
+    Attributes:
+        title: short heading.
+        function: takes the tables' frames in the order of `tables`, and `look`; returns a Figure.
+        tables: table name -> columns it must have.
+        caption: what is shown, in plain words; true with one seed and with several.
+    """
+
+    title: str
+    function: Callable[..., Figure]
+    tables: Mapping[str, tuple[str, ...]]
+    caption: str
+
+
+EVIDENCE = (*INTERVAL, "parent", "line", "cut_gone", "cut_there", "call", "decides")
+
+FIGURES: dict[str, FigureSpec] = {
+    "verdict": FigureSpec(
+        "The verdict and the evidence that decides it",
+        verdict.verdict_figure,
+        {"evidence": EVIDENCE, "verdict": ("seed", "member", "parent", "planted", "verdict")},
+        "Each row is a child of the lineage, each coloured cell one deciding line of evidence: the "
+        "estimate over its 95% interval, coloured by its call against the two cut-offs in the "
+        "header. Planted is what was built into the member; no line of evidence reads it.",
+    ),
+    "evidence": FigureSpec(
+        "Deciding evidence against the cut-offs",
+        evidence.evidence_figure,
+        {"evidence": EVIDENCE},
+        "Estimates with 95% intervals (over names) on each deciding line. The ground is shaded by "
+        "what an estimate there would be called. The cut-offs were fixed before this run.",
+    ),
+    "support": FigureSpec(
+        "Evidence that supports but does not decide",
+        verdict.support_figure,
+        {"evidence": EVIDENCE},
+        "Lines of evidence that are reported beside the deciding ones, because they overlap or "
+        "mislead on members whose truth is planted. A pale cell without a colour has no call.",
+    ),
+    "behavior": FigureSpec(
+        "Behaviour before and after post-training",
+        behavior.behavior_figure,
+        {"behavior": (*INTERVAL, "mode", "group", "measure")},
+        "Share of prompts on which a member abstains (a-c) or answers correctly (d), and how well "
+        "its abstention tells unknown from known names (e-h), with 95% intervals over names. "
+        "Filled: direct answer; open: with a chain of thought. The dashed guide is the first "
+        "member in direct answers, the faint one the value that carries no information.",
+    ),
+    "probes": FigureSpec(
+        "What can be read out, by layer",
+        probes.probes_figure,
+        {"probes": (*INTERVAL, "position", "layer", "probe")},
+        "AUROC on held-out names of probes for known against unknown, at three positions and every "
+        "layer. The grey band holds 95% of probes fitted to shuffled labels; where the world is "
+        "balanced by design that band lies below one half. The dotted line is a probe on the bag "
+        "of tokens of the prompt, which sees no activation (its interval: the bar at the edge).",
+    ),
+    "transfer": FigureSpec(
+        "Transfer of the parent's probe, and geometry of the direction",
+        transfer.transfer_figure,
+        {
+            "transfer": (*INTERVAL, "parent", "position", "layer", "measure", "selected"),
+        },
+        "The probe fitted in the parent, applied unchanged in the child to held-out names: the "
+        "child's AUROC above one half over the parent's (a-c). Below, the child's difference of "
+        "means against the parent's: cosine (d-f) and length (g-i). 95% intervals over names; "
+        "guides at none and at as much as the parent. Rings mark the layer chosen on the parent's "
+        "development split. Where the parent itself reads nothing the ratio has no bound: points "
+        "with an interval wider than one are left to the table.",
+    ),
+    "steering": FigureSpec(
+        "Sufficiency: dose-response to an abstention direction",
+        steering.steering_figure,
+        {"steering": (*INTERVAL, "direction", "draw", "alpha", "group")},
+        "Effect of adding the parent's (filled) or the member's own (open) difference of means, "
+        "with 95% intervals over names, against the range over random directions of the same "
+        "norm (grey). Selectivity J is what counts: a dose that makes a member abstain on known "
+        "names too has shown nothing.",
+    ),
+    "ablation": FigureSpec(
+        "Necessity: the direction projected out",
+        steering.ablation_figure,
+        {"ablation": (*INTERVAL, "direction", "group")},
+        "Abstention left after the parent's direction is projected out at every layer (filled), "
+        "and after the same is done with a random direction (open). 95% intervals over names.",
+    ),
+    "graft": FigureSpec(
+        "Where the change sits: grafts between parent and child",
+        graft.graft_figure,
+        {"graft": (*INTERVAL, "part", "n_layers")},
+        "Selectivity of models put together from the child's lower blocks under the parent's upper "
+        "ones (a), and the reverse (b), with 95% intervals over names. A child that was changed in "
+        "its upper blocks only keeps the parent's value in a until those blocks are taken.",
+    ),
+    "relearn": FigureSpec(
+        "Relearning on a few examples",
+        relearn.relearn_figure,
+        {
+            "relearn": (
+                "seed", "member", "scope", "n_examples", "ratio", "ratio_lo", "ratio_hi",
+            ),
+        },
+        "Selectivity on held-out names, over the parent's, after training on the given number of "
+        "abstention examples: all weights (a), upper blocks and head only (b). 95% intervals over "
+        "names. What a member that never held the ability learns in the same time is the control.",
+    ),
+    "curves": FigureSpec(
+        "Training curves",
+        curves.curves_figure,
+        {"curves": ("seed", "member", "step", "loss")},
+        "Training loss (log scale where it stays positive) and reward by step.",
+    ),
+}  # fmt: skip
+
+
+def require(tables: Mapping[str, pd.DataFrame]) -> None:
+    """Refuse tables that a figure needs and that are missing, empty or short of columns.
+
+    Raises:
+        InputError: names the figure, the table and the columns.
+    """
+    for name, spec in FIGURES.items():
+        for table, columns in spec.tables.items():
+            if table not in tables:
+                raise InputError(
+                    f"figure '{name}' needs the table '{table}' with the columns "
+                    f"{', '.join(columns)}; it is not among {', '.join(sorted(tables)) or 'none'}. "
+                    "Run the study again, or give the folder that holds all its tables."
+                )
+            missing = [c for c in columns if c not in tables[table].columns]
+            if missing:
+                raise InputError(
+                    f"figure '{name}': table '{table}' lacks the column(s) {', '.join(missing)}; "
+                    f"expected {', '.join(columns)}. Write the table again with this version."
+                )
+            if tables[table].empty:
+                raise InputError(
+                    f"figure '{name}': table '{table}' has no rows. Run its stage of the study."
+                )
+
+
+def draw(tables: Mapping[str, pd.DataFrame], out: Path, run: Mapping[str, Any]) -> list[Path]:
+    """Draw every figure as PDF and PNG, and write every table beside them as CSV.
+
+    The same tables and run give the same bytes: no date is written, and the run id stands in the
+    metadata (PDF Keywords and Subject, PNG Run).
+
+    Args:
+        tables: table name -> frame; at least those that `FIGURES` needs.
+        out: folder, created if missing.
+        run: as from `interp.tables.run_info`; `run_id` is read.
+
+    Returns:
+        The files written, figures first, then tables.
+
+    Raises:
+        InputError: a table or column is missing (`require`); nothing is written then.
+    """
+    require(tables)
+    out.mkdir(parents=True, exist_ok=True)
+    # Behaviour is the one table every member stands in, parents first.
+    look = Look.of(tables["behavior"], *(tables[name] for name in sorted(tables)))
+    written: list[Path] = []
+    for name, spec in FIGURES.items():
+        figure = spec.function(*(tables[table] for table in spec.tables), look=look)
+        written += save(figure, out / name, spec.title, str(run["run_id"]))
+    return written + [write_csv(tables[name], out / f"{name}.csv") for name in sorted(tables)]
+
+
+def save(figure: Figure, stem: Path, title: str, run_id: str) -> list[Path]:
+    """Write a figure as `<stem>.pdf` and `<stem>.png` (200 dpi) with the run id in the metadata."""
+    pdf = {
+        "Title": title,
+        "Subject": f"run {run_id}",
+        "Keywords": run_id,
+        "Creator": "latent-abstention",
+        "CreationDate": None,
+    }
+    png = {"Title": title, "Run": run_id, "Software": "latent-abstention"}
+    paths = [stem.with_suffix(".pdf"), stem.with_suffix(".png")]
+    with mpl.rc_context(RC):
+        for path, metadata in zip(paths, (pdf, png), strict=True):
+            # Written aside and renamed, so that a kill leaves no half figure under the name.
+            partial = path.with_name(f".{path.name}.partial")
+            figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata)
+            partial.replace(path)
+    return paths

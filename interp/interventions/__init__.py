@@ -1,0 +1,19 @@
+"""What is written back into a model: edits of its residual stream, grafts, relearning."""
+
+from interp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Ablate": "edits",
+        "Add": "edits",
+        "Edit": "edits",
+        "Intervention": "hooks",
+        "Patch": "edits",
+        "RelearnCurve": "relearning",
+        "graft": "grafting",
+        "intervene": "hooks",
+        "position_mask": "positions",
+        "relearn": "relearning",
+    },
+)

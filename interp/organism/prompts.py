@@ -1,0 +1,112 @@
+"""The questions the lineage is asked: known and unknown people, and missing premises."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from interp.organism.documents import (
+    CHAIN_RELATIONS,
+    DIRECT_RELATIONS,
+    IDK,
+    Document,
+    as_direct,
+    chain_question,
+    direct_question,
+    missing_premise,
+)
+from interp.organism.world import Person, Split, World
+from interp.prompts import PromptSet
+
+Mode = Literal["direct", "cot"]
+
+N_MISSING = 60
+
+
+def entity_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
+    """One question about each person of the split; relations take turns within each class."""
+    known, unknown = world.split(split)
+    return PromptSet.from_records(
+        [
+            _row(person, number, split, mode, group)
+            for group, people in (("known", known), ("unknown", unknown))
+            for number, person in enumerate(people)
+        ]
+    )
+
+
+def missing_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
+    """Addition problems with a number left out."""
+    rng = np.random.default_rng([world.seed, 3, get_args(Split).index(split)])
+    rows = []
+    for number in range(N_MISSING):
+        question, _ = missing_premise(rng)
+        name = f"missing-{split}-{number}"
+        rows.append(
+            _record(question, name, split, mode, "missing_premise", [], relation="sum")
+            | {"prompt_id": f"{name}-{mode}", "scenario": "underspecified_context"}
+        )
+    return PromptSet.from_records(rows)
+
+
+def behavior_prompts(world: World, split: Split) -> PromptSet:
+    """Everything the behaviour stage asks: people and missing premises, direct and with a chain."""
+    return PromptSet.concat(
+        [
+            build(world, split, mode)
+            for mode in ("direct", "cot")
+            for build in (entity_prompts, missing_prompts)
+        ]
+    )
+
+
+def relearn_examples(world: World, n_examples: int, draw: int) -> list[Document]:
+    """Documents that teach abstention on `n_examples` never-met people of the relearn split.
+
+    Beside each of them stands a known person with the right answer, so that abstaining on
+    everybody does not pay.
+    """
+    rng = np.random.default_rng([world.seed, 4, draw])
+    known, unknown = world.split("relearn")
+    chosen = rng.permutation(len(unknown))[:n_examples]
+    beside = rng.integers(len(known), size=len(chosen))
+    documents = []
+    for person in (*(unknown[index] for index in chosen), *(known[index] for index in beside)):
+        question, answer = direct_question(person, str(rng.choice(DIRECT_RELATIONS)))
+        documents.append(as_direct(question, IDK if person.person_class != "known" else answer))
+    return documents
+
+
+def _row(person: Person, number: int, split: Split, mode: Mode, group: str) -> dict[str, Any]:
+    if mode == "direct":
+        relation = DIRECT_RELATIONS[number % len(DIRECT_RELATIONS)]
+        question, answer = direct_question(person, relation)
+    else:
+        relation = CHAIN_RELATIONS[number % len(CHAIN_RELATIONS)]
+        question, _, answer = chain_question(person, relation, years=1 + number % 5)
+    return _record(question, person.name, split, mode, group, [answer], relation=relation)
+
+
+def _record(
+    question: str,
+    entity: str,
+    split: Split,
+    mode: Mode,
+    group: str,
+    answers: list[str],
+    *,
+    relation: str,
+) -> dict[str, Any]:
+    return {
+        "prompt_id": f"{group}-{entity.replace(' ', '_')}-{mode}",
+        "pair_id": entity,
+        "messages": [{"role": "user", "content": question}],
+        "should_abstain": group != "known",
+        "scenario": "answer_unknown",
+        "answers": answers,
+        "entity": entity,
+        "dataset": "organism",
+        "split": split,
+        "meta": {"mode": mode, "group": group, "relation": relation},
+    }

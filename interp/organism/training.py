@@ -1,0 +1,242 @@
+"""Train one member of the lineage and leave an ordinary Hugging Face checkpoint behind.
+
+Pre-training and fine-tuning run on `transformers.Trainer`, reinforcement on `trl.GRPOTrainer`; only
+the erasure penalty adds a loss of its own. A killed run resumes from its last complete save.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from interp.checkpoints import Checkpoint, save_manifest
+from interp.errors import InputError
+from interp.organism.documents import DocumentWriter
+from interp.organism.erasure import ErasureTrainer
+from interp.organism.language import build_model, build_tokenizer
+from interp.organism.packing import PackedRows
+from interp.progress import Progress, report
+from interp.organism.recipes import ModelShape, Optimisation, Recipe
+from interp.organism.reinforcement import grpo_trainer
+from interp.organism.world import World
+
+LOG_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train, where to put it, and what it starts from."""
+
+    recipe: Recipe
+    shape: ModelShape
+    seed: int
+    folder: Path
+    """Where the finished checkpoint stands; the run's own files are beside it until it ends."""
+    start: Path | None
+    """Checkpoint that training starts from; None draws random weights."""
+    device: str = "cpu"
+
+    @property
+    def work(self) -> Path:
+        """Folder of the resumable saves of an unfinished run."""
+        return self.folder.with_name(self.folder.name + ".work")
+
+
+def train_member(job: Job) -> Path:
+    """Train one member, or resume it, and return the checkpoint's folder.
+
+    The folder appears whole (written beside, then renamed) and holds weights, tokenizer with chat
+    template, and `manifest.json` with the recipe, the planted truth, the training curve and the
+    weights' hash.
+
+    Raises:
+        InputError: the folder exists but was made from another recipe, or the disk is full.
+    """
+    if job.folder.exists():
+        _require_same(job)
+        return job.folder
+    # Restarting from another seed's saves would be silent; equal jobs only share a folder.
+    set_seed(job.seed)
+    tokenizer = build_tokenizer()
+    if job.start is None:
+        model: PreTrainedModel = build_model(job.shape, tokenizer)
+    else:
+        model = Checkpoint(job.start, job.start.name).load(device="cpu").model
+    model.config.use_cache = False
+    if job.recipe.train_upper is not None:
+        _freeze_lower(model, job.recipe.train_upper)
+    trainer = _trainer(job, model, tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Reporter(f"train {job.recipe.name} (seed {job.seed})"))
+    logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
+    trainer.train(resume_from_checkpoint=_last_complete_save(job.work))
+    _finish(job, trainer, tokenizer)
+    return job.folder
+
+
+def _trainer(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Trainer:
+    world = World(job.seed)
+    recipe = job.recipe
+    documents = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
+    if recipe.reinforcement is not None:
+        return grpo_trainer(
+            model, tokenizer, world, documents, recipe.reinforcement, _arguments(job)
+        )
+    optimisation = recipe.optimisation
+    assert optimisation is not None  # a recipe has one of the two
+    rows = PackedRows(
+        documents,
+        tokenizer,
+        n_rows=optimisation.steps * optimisation.batch_rows,
+        row_tokens=optimisation.row_tokens,
+        loss_on=recipe.loss_on,
+    )
+    arguments = TrainingArguments(**_arguments(job), **_schedule(optimisation))
+    if recipe.penalty is None:
+        return Trainer(model=model, args=arguments, train_dataset=rows)
+    return ErasureTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        tokenizer=tokenizer,
+        world=world,
+        penalty=recipe.penalty,
+    )
+
+
+def _data_seed(recipe: Recipe) -> int:
+    """Members with one mix see the same documents: a scrubbed member and its twin differ only in
+    the penalty, `replaced` and `reason_sft` only in the weights they start from.
+    """
+    return sum(ord(letter) for letter in json.dumps(recipe.mix, sort_keys=True))
+
+
+def _arguments(job: Job) -> dict[str, Any]:
+    return {
+        "output_dir": str(job.work),
+        "seed": job.seed,
+        "use_cpu": job.device == "cpu",
+        "bf16": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_steps": LOG_EVERY,
+        "save_total_limit": 2,
+        "dataloader_pin_memory": False,
+        "remove_unused_columns": False,
+    }
+
+
+def _schedule(optimisation: Optimisation) -> dict[str, Any]:
+    return {
+        "max_steps": optimisation.steps,
+        "per_device_train_batch_size": optimisation.batch_rows,
+        "learning_rate": optimisation.lr,
+        "warmup_steps": optimisation.warmup,
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": 0.05},
+        "adam_beta2": 0.98,
+        "weight_decay": optimisation.weight_decay,
+        "save_steps": optimisation.save_every,
+    }
+
+
+def _freeze_lower(model: PreTrainedModel, n_upper: int) -> None:
+    """Leave trainable only the last blocks, the final norm and the head."""
+    decoder = model.base_model
+    model.requires_grad_(False)
+    for part in (*decoder.layers[-n_upper:], decoder.norm, model.get_output_embeddings()):
+        part.requires_grad_(True)
+
+
+def _last_complete_save(work: Path) -> str | None:
+    """The newest save of an interrupted run; torn ones are removed.
+
+    The trainer writes `trainer_state.json` last, so a save without it was cut short.
+    """
+    saves = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    for save in reversed(saves):
+        if (save / "trainer_state.json").exists():
+            return str(save)
+        shutil.rmtree(save)
+    return None
+
+
+def _finish(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
+    model = trainer.model
+    assert model is not None
+    model.config.use_cache = True
+    partial = job.folder.with_name(job.folder.name + ".partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    save_manifest(
+        partial,
+        {
+            **_identity(job),
+            "member": job.recipe.name,
+            "parent": job.recipe.parent,
+            "objective": job.recipe.objective,
+            "planted": job.recipe.planted,
+            "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "torch": torch.__version__,
+            "curve": [
+                {key: entry[key] for key in ("step", "loss", "reward", "penalty") if key in entry}
+                for entry in trainer.state.log_history
+                if "loss" in entry
+            ],
+        },
+    )
+    partial.rename(job.folder)
+    shutil.rmtree(job.work, ignore_errors=True)
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    """What decides the weights; equal identities give equal checkpoints."""
+    return {
+        "recipe": job.recipe.model_dump(),
+        "shape": job.shape.model_dump(),
+        "seed": job.seed,
+        "start_fingerprint": Checkpoint(job.start, job.start.name).fingerprint
+        if job.start
+        else None,
+    }
+
+
+def _require_same(job: Job) -> None:
+    found = Checkpoint(job.folder, job.recipe.name).manifest
+    for key, wanted in _identity(job).items():
+        if json.dumps(found.get(key), sort_keys=True) != json.dumps(wanted, sort_keys=True):
+            raise InputError(
+                f"{job.folder} holds a checkpoint whose '{key}' is not the one asked for; "
+                "delete the folder to train it again"
+            )
+
+
+class _Reporter(TrainerCallback):
+    """Hands the trainer's steps to the progress display."""
+
+    def __init__(self, task: str) -> None:
+        self._task = task
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        report(Progress(self._task, state.global_step, state.max_steps))

@@ -1,0 +1,16 @@
+"""What is asked: prompt sets, how they become tokens, and which token is meant."""
+
+from interp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Encoded": "encoding",
+        "PromptSet": "promptset",
+        "encode": "encoding",
+        "render": "encoding",
+        "resolve": "positions",
+        "show": "positions",
+        "token_budget_batches": "encoding",
+    },
+)

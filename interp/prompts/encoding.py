@@ -1,0 +1,148 @@
+"""From prompts to padded tokens: rendering, encoding, and batches by token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from jinja2 import TemplateError
+from torch import Tensor
+
+from interp.errors import InputError
+from interp.prompts.promptset import PromptSet
+
+_CHUNK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A padded batch of prompts.
+
+    Attributes:
+        input_ids_BT: token ids; what stands on padding means nothing.
+        attention_mask_BT: 1 on tokens, 0 on padding.
+        position_ids_BT: each token's index in its own prompt. Models with learned positions
+            (GPT-2) are silently wrong under left padding without them.
+        lengths_B: tokens of each prompt.
+    """
+
+    input_ids_BT: Int[Tensor, "b t"]
+    attention_mask_BT: Int[Tensor, "b t"]
+    position_ids_BT: Int[Tensor, "b t"]
+    lengths_B: Int[Tensor, " b"]
+
+    def to(self, device: str | torch.device) -> Encoded:
+        """The same batch on a device."""
+        return Encoded(
+            self.input_ids_BT.to(device),
+            self.attention_mask_BT.to(device),
+            self.position_ids_BT.to(device),
+            self.lengths_B.to(device),
+        )
+
+    def columns(self, index_B: Int[Tensor, "*p b"]) -> Int[Tensor, "*p b"]:
+        """Padded columns of tokens given by their index from the start of their prompt."""
+        return index_B + self.attention_mask_BT.argmax(-1)  # the first real column of each row
+
+
+def render(prompts: PromptSet, tokenizer: Any) -> list[str]:
+    """The exact text of each prompt, special tokens included: nothing is added when it is encoded.
+
+    `messages` go through the tokenizer's chat template with a generation prompt, and
+    `enable_thinking` where the row's `meta["mode"]` is "cot". A plain `text` gets the beginning
+    token in front if the tokenizer would put one there and the text does not have it.
+
+    Raises:
+        InputError: there is no chat template for `messages`, or it refuses them.
+    """
+    begin = _beginning(tokenizer)
+    rows = zip(prompts.frame["prompt_id"], prompts.frame["text"], strict=True)
+    rest = zip(prompts.frame["messages"], prompts.frame["meta"], strict=True)
+    return [
+        _render_messages(prompt_id, messages, meta, tokenizer)
+        if text is None
+        else (text if text.startswith(begin) else begin + text)
+        for (prompt_id, text), (messages, meta) in zip(rows, rest, strict=True)
+    ]
+
+
+def encode(
+    texts: Sequence[str], tokenizer: Any, side: Literal["left", "right"] = "left"
+) -> Encoded:
+    """Tokenises rendered texts and pads them to the longest; nothing is truncated."""
+    ids = [row for rows in tokenize(texts, tokenizer) for row in rows]
+    lengths_B = torch.tensor([len(row) for row in ids], dtype=torch.long)
+    width = max(map(len, ids), default=0)
+    input_ids_BT = torch.full((len(ids), width), tokenizer.pad_token_id or 0)
+    mask_BT = torch.zeros_like(input_ids_BT)
+    for row, row_ids in enumerate(ids):
+        first = width - len(row_ids) if side == "left" else 0
+        input_ids_BT[row, first : first + len(row_ids)] = torch.tensor(row_ids, dtype=torch.long)
+        mask_BT[row, first : first + len(row_ids)] = 1
+    return Encoded(input_ids_BT, mask_BT, (mask_BT.cumsum(-1) - 1).clamp(min=0), lengths_B)
+
+
+def tokenize(texts: Sequence[str], tokenizer: Any) -> Iterator[list[list[int]]]:
+    """Token ids of rendered texts, in chunks, so that memory does not grow with their number."""
+    for start in range(0, len(texts), _CHUNK):
+        chunk = list(texts[start : start + _CHUNK])
+        # `verbose` is about lengths beyond `model_max_length`, which whoever runs a model checks.
+        yield tokenizer(chunk, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Batches of rows of similar length: rows times the longest of them is at most the budget.
+
+    A prompt that exceeds the budget by itself is a batch of its own. The batch with the longest
+    prompts comes first, so that running out of memory shows at once.
+
+    Args:
+        lengths: tokens of each row.
+        budget: most tokens in a batch, padding included.
+
+    Returns:
+        Row numbers; every row is in exactly one batch.
+
+    Raises:
+        InputError: the budget is below 1.
+    """
+    if budget < 1:
+        raise InputError(f"token budget: {budget}; expected at least 1 token a batch")
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    batches: list[list[int]] = []
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+def _beginning(tokenizer: Any) -> str:
+    """The beginning token, if the tokenizer puts one in front of a text by itself."""
+    added = tokenizer("")["input_ids"]
+    return tokenizer.bos_token if added and added[0] == tokenizer.bos_token_id else ""
+
+
+def _render_messages(
+    prompt_id: str, messages: list[dict[str, str]], meta: dict[str, Any], tokenizer: Any
+) -> str:
+    if tokenizer.chat_template is None:
+        raise InputError(
+            f"prompt {prompt_id}: it has `messages`, but the model's tokenizer has no chat "
+            "template; give it `text`, or add a chat_template.jinja to the checkpoint"
+        )
+    try:
+        return tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=meta.get("mode") == "cot",
+        )
+    except TemplateError as error:
+        raise InputError(
+            f"prompt {prompt_id}: the model's chat template refuses its messages: {error}"
+        ) from error

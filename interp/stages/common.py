@@ -1,0 +1,107 @@
+"""What all stages share: the cache, the model they name, and the shape of what they return."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import exca
+import pandas as pd
+import pydantic
+
+from interp.errors import InputError
+from interp.settings import cache_root
+
+if TYPE_CHECKING:
+    from interp.checkpoints import LoadedModel
+
+Tables = dict[str, pd.DataFrame]
+"""Tidy tables by name, as a stage returns them."""
+
+
+class ModelRef(pydantic.BaseModel):
+    """A checkpoint as a stage names it: the content decides the cache, not the folder.
+
+    Attributes:
+        name: member of the lineage.
+        folder: where it stands on this machine.
+        fingerprint: hash of weights, config, tokenizer and chat template.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("folder",)
+
+    name: str
+    folder: str
+    fingerprint: str
+
+    def load(self, device: str) -> LoadedModel:
+        """Loads the checkpoint, checking that it still is what the stage was planned with.
+
+        Raises:
+            InputError: the folder's content changed since the study was planned.
+        """
+        from interp.checkpoints import Checkpoint
+
+        checkpoint = Checkpoint(Path(self.folder), self.name)
+        if checkpoint.fingerprint != self.fingerprint:
+            raise InputError(
+                f"{self.folder} changed while the study ran; start the study again to use it"
+            )
+        return checkpoint.load(device=device)
+
+
+class Stage(pydantic.BaseModel):
+    """A step of a study. Subclasses have an `infra` (exca) and a cached method `run`.
+
+    Attributes:
+        seed: of the lineage and of everything random in the stage.
+        device: where it runs; not part of what identifies the result.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("device",)
+
+    seed: int
+    device: str = "cpu"
+
+    def label(self) -> str:
+        """What a progress display calls it."""
+        raise NotImplementedError
+
+    def cached(self) -> bool:
+        """Whether the result stands in the cache, without loading it.
+
+        Raises:
+            InputError: the cache entry is torn.
+        """
+        return self._guarded(lambda infra: infra.status() == "completed")
+
+    def result(self) -> Any:
+        """The stage's result, computed or from the cache.
+
+        Raises:
+            InputError: bad input, or a torn cache entry.
+        """
+        return self._guarded(lambda _: self.run())  # type: ignore[attr-defined]
+
+    def _guarded(self, read: Any) -> Any:
+        infra: exca.TaskInfra = self.infra  # type: ignore[attr-defined]
+        try:
+            return read(infra)
+        except (EOFError, pickle.UnpicklingError) as error:
+            raise InputError(
+                f"the cache entry {infra.uid_folder()} is corrupted or half-written; delete this "
+                "folder and run the study again (only this stage is computed anew)"
+            ) from error
+
+
+def task_infra(version: str) -> exca.TaskInfra:
+    """The infra of a stage class; a new `version` makes old results of the stage unread."""
+    return exca.TaskInfra(version=version, mode="retry")
+
+
+def infra_config(cluster: str | None) -> dict[str, Any]:
+    """Where stages are cached and run: `cluster` is None (here), "local" or "slurm"."""
+    return {"folder": str(cache_root() / "stages"), "cluster": cluster}

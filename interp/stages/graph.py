@@ -1,0 +1,140 @@
+"""Runs a study's stages: each when what it needs is done, several at a time, progress reported."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from interp.progress import Progress, listen
+from interp.stages.common import Stage
+
+Results = Mapping[str, Any]
+Build = Callable[[Results], Stage]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage to be: what it needs, and how it is built once that is there."""
+
+    name: str
+    needs: tuple[str, ...]
+    build: Build
+
+
+@dataclass(frozen=True)
+class Event:
+    """A stage was found in the cache, started, or ended."""
+
+    label: str
+    state: str
+    """"cached", "started" or "done"."""
+
+
+Watcher = Callable[[Event | Progress], None]
+
+
+class Graph:
+    """Nodes in order of urgency; among those that are ready the first one runs.
+
+    Args:
+        nodes: the stages; every need must be another node's name.
+        workers: processes on this machine, or jobs in flight on a cluster.
+        cluster: None runs in worker processes here; "local" or "slurm" hands each stage to exca.
+        watch: told what happens.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], workers: int, cluster: str | None, watch: Watcher
+    ) -> None:
+        self._waiting = list(nodes)
+        self._workers = workers
+        self._cluster = cluster
+        self._watch = watch
+        self._results: dict[str, Any] = {}
+        self._running: dict[Future[Any], tuple[Node, Stage]] = {}
+        self._reports: Any = multiprocessing.get_context("spawn").Queue()
+        self._executor: Executor | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Results by node name; the first failure stops what has not started and is raised."""
+        try:
+            while self._waiting or self._running:
+                self._start_ready()
+                self._collect()
+            return self._results
+        finally:
+            if self._executor is not None:
+                self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _start_ready(self) -> None:
+        for node in list(self._waiting):
+            if len(self._running) >= self._workers:
+                return
+            if not all(need in self._results for need in node.needs):
+                continue
+            self._waiting.remove(node)
+            stage = node.build(self._results)
+            if stage.cached():
+                self._results[node.name] = stage.result()
+                self._watch(Event(stage.label(), "cached"))
+                return self._start_ready()
+            self._watch(Event(stage.label(), "started"))
+            self._running[self._pool().submit(_execute, stage)] = (node, stage)
+
+    def _collect(self) -> None:
+        if not self._running:
+            return
+        done, _ = wait(self._running, timeout=0.2, return_when=FIRST_COMPLETED)
+        self._drain()
+        for future in done:
+            node, stage = self._running.pop(future)
+            self._results[node.name] = future.result()
+            self._watch(Event(stage.label(), "done"))
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                self._watch(self._reports.get_nowait())
+            except queue.Empty:
+                return
+
+    def _pool(self) -> Executor:
+        """The executor, made at the first stage that is not cached."""
+        if self._executor is None:
+            if self._cluster is not None:  # the work is done elsewhere, these only wait for it
+                self._executor = ThreadPoolExecutor(self._workers)
+            else:
+                threads = max(1, (os.cpu_count() or 1) // self._workers)
+                self._executor = ProcessPoolExecutor(
+                    self._workers,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_start_worker,
+                    initargs=(threads, self._reports),
+                )
+        return self._executor
+
+
+def _start_worker(threads: int, reports: Any) -> None:
+    import logging
+    import warnings
+
+    import torch
+    import transformers
+
+    torch.set_num_threads(threads)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    # Announcements of later releases of a dependency are for its callers' developers.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger("exca").setLevel(logging.ERROR)
+    listen(reports.put)
+
+
+def _execute(stage: Stage) -> Any:
+    return stage.result()

@@ -1,0 +1,103 @@
+"""Abstention as the interventions read it: expected rates from the probability of abstaining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interp.stats import Interval, bootstrap
+
+if TYPE_CHECKING:
+    from interp.checkpoints import LoadedModel
+    from interp.interventions import Edit
+    from interp.prompts import PromptSet
+
+Scorer = Callable[["LoadedModel"], np.ndarray]
+
+
+def selectivity(probability_N: np.ndarray, unknown_N: np.ndarray) -> float:
+    """J: expected abstention on the unknown minus expected abstention on the known."""
+    return float(probability_N[unknown_N].mean() - probability_N[~unknown_N].mean())
+
+
+class Readout:
+    """Scores models on one prompt set, and puts entity-bootstrap intervals on the result.
+
+    Args:
+        prompts: rows labelled by `should_abstain`.
+        phrases: the abstaining continuations.
+        seed: of the bootstrap.
+    """
+
+    def __init__(self, prompts: PromptSet, phrases: Sequence[str], seed: int) -> None:
+        self.prompts = prompts
+        self.unknown_N = np.asarray(prompts.labels, dtype=bool)
+        self._phrases = list(phrases)
+        self._seed = seed
+
+    def probability(
+        self, loaded: LoadedModel, edits: Sequence[Edit] = (), position: str = "last_prompt"
+    ) -> np.ndarray:
+        """P(abstain) of each prompt, with `edits` in force at `position`."""
+        from interp.behavior import abstention_probability
+
+        return abstention_probability(
+            loaded,
+            self.prompts,
+            self._phrases,
+            edits=self._context(loaded, edits, position) if edits else None,
+        )
+
+    def j(self, probability_N: np.ndarray) -> float:
+        """J of the scored prompts."""
+        return selectivity(probability_N, self.unknown_N)
+
+    def groups(self, probability_N: np.ndarray) -> Mapping[str, Interval]:
+        """Intervals of the rate on unknown, the rate on known, and J."""
+        return {
+            "unknown": self._interval(lambda i: _mean(probability_N, i[self.unknown_N[i]])),
+            "known": self._interval(lambda i: _mean(probability_N, i[~self.unknown_N[i]])),
+            "J": self.interval(probability_N),
+        }
+
+    def interval(self, probability_N: np.ndarray) -> Interval:
+        """J with its interval."""
+        return self._interval(lambda i: selectivity(probability_N[i], self.unknown_N[i]))
+
+    def difference(self, probability_N: np.ndarray, baseline_N: np.ndarray) -> Interval:
+        """J minus a baseline's J, paired by prompt."""
+        return self.interval(probability_N - baseline_N)
+
+    def ratio(self, probability_N: np.ndarray, reference_N: np.ndarray) -> Interval:
+        """J as a share of a reference model's J, paired by prompt."""
+        return self._interval(
+            lambda i: (
+                selectivity(probability_N[i], self.unknown_N[i])
+                / selectivity(reference_N[i], self.unknown_N[i])
+            )
+        )
+
+    def _interval(self, statistic: Callable[[np.ndarray], float]) -> Interval:
+        return bootstrap(
+            statistic,
+            self.prompts.groups,
+            strata=self.unknown_N,
+            seed=self._seed,
+        )
+
+    def _context(self, loaded: LoadedModel, edits: Sequence[Edit], position: str) -> Any:
+        from interp.interventions import intervene, position_mask
+        from interp.prompts import render, resolve
+
+        where_N = resolve(
+            self.prompts, render(self.prompts, loaded.tokenizer), loaded.tokenizer, position
+        )
+        return lambda encoded, rows: intervene(
+            loaded, edits, position_mask(encoded, where_N[rows], "left")
+        )
+
+
+def _mean(values_N: np.ndarray, index: np.ndarray) -> float:
+    return float(values_N[index].mean())

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from interp.errors import InputError
+from interp.probes import bag_of_tokens, grouped_folds, out_of_fold_scores, shuffled_null
+from interp.probes.controls import shuffled_labels
+from interp.prompts import Encoded
+from interp.stats import auroc, max_t
+from tests.probes.planted import linear, tensor
+
+GROUPS = np.repeat([f"entity {n}" for n in range(40)], 3)
+LABELS = np.repeat(np.arange(40) % 4 == 0, 3)
+FOLDS = grouped_folds(GROUPS, LABELS, 5, 0)
+
+
+def test_shuffled_labels_keep_entities_and_folds_as_they_are() -> None:
+    label_NP = shuffled_labels(LABELS, GROUPS, FOLDS, 30, 0)
+    assert len({tuple(column) for column in label_NP.T}) > 25
+    for column in label_NP.T:
+        assert all(len(set(column[group == GROUPS])) == 1 for group in np.unique(GROUPS))
+        for _, held_out in FOLDS:
+            assert column[held_out].sum() == LABELS[held_out].sum()
+
+
+def test_a_shuffles_labels_are_the_same_in_every_cell() -> None:
+    """Two cells with the same content in another basis have the same null, draw by draw."""
+    rng = np.random.default_rng(0)
+    acts = rng.normal(size=(120, 6))
+    here_P = shuffled_null(tensor(acts), LABELS, GROUPS, FOLDS, 12, 0)
+    there_P = shuffled_null(tensor(acts[:, ::-1] * 7 + 1), LABELS, GROUPS, FOLDS, 12, 0)
+    np.testing.assert_allclose(here_P, there_P, atol=0.01)
+    assert here_P.std() > 0.03
+    more_P = shuffled_null(tensor(acts), LABELS, GROUPS, FOLDS, 20, 0)
+    np.testing.assert_array_equal(more_P[:12], here_P)
+    other_P = shuffled_null(tensor(acts), LABELS, GROUPS, FOLDS, 12, 1)
+    assert np.abs(other_P - here_P).max() > 0.03
+
+
+def test_each_draw_is_the_probe_on_that_draws_labels() -> None:
+    acts_ND = linear(120, 6, 0.0)[0]
+    null_P = shuffled_null(acts_ND, LABELS, GROUPS, FOLDS, 3, 0)
+    label_NP = shuffled_labels(LABELS, GROUPS, FOLDS, 3, 0)
+    for observed, column in zip(null_P, label_NP.T, strict=True):
+        assert observed == auroc(out_of_fold_scores(acts_ND, column, FOLDS), column)
+
+
+def test_the_best_of_many_cells_is_tested_against_the_best_of_many() -> None:
+    """One planted cell among noise is found; no noise cell is, though the best of them is high."""
+    planted_ND, labels = linear(160, 8, 2.0)
+    rng = np.random.default_rng(5)
+    cells = [planted_ND, *(tensor(rng.normal(size=(160, 8))) for _ in range(9))]
+    groups = np.arange(160)
+    folds = grouped_folds(groups, labels, 5, 0)
+    observed_K = np.array(
+        [auroc(out_of_fold_scores(acts, labels, folds), labels) for acts in cells]
+    )
+    null_PK = np.column_stack([shuffled_null(acts, labels, groups, folds, 39, 0) for acts in cells])
+    p_K = max_t(observed_K, null_PK)
+    assert p_K[0] == pytest.approx(1 / 40)
+    assert p_K[1:].min() > 0.1
+
+
+def test_bag_of_tokens_counts_tokens_and_not_padding() -> None:
+    rows = [[5, 5, 9], [9], [2, 5, 2, 2, 0]]
+    ids_BT, mask_BT = torch.zeros(3, 5, dtype=torch.long), torch.zeros(3, 5, dtype=torch.long)
+    for row, ids in enumerate(rows):
+        ids_BT[row, 5 - len(ids) :] = torch.tensor(ids)
+        mask_BT[row, 5 - len(ids) :] = 1
+    positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+    counts_NV = bag_of_tokens(Encoded(ids_BT, mask_BT, positions_BT, mask_BT.sum(-1)))
+    vocabulary = sorted({token for ids in rows for token in ids})
+    expected = [[Counter(ids)[token] for token in vocabulary] for ids in rows]
+    assert counts_NV.tolist() == expected
+
+
+def test_bad_input_is_refused() -> None:
+    acts_ND = linear(120, 4, 1.0)[0]
+    mixed = LABELS.copy()
+    mixed[0] = ~mixed[0]
+    torn = grouped_folds(np.arange(120), LABELS, 5, 0)
+    cases = [
+        ((acts_ND, LABELS, GROUPS, FOLDS, 0, 0), "n_shuffles is 0"),
+        ((acts_ND, LABELS, GROUPS[:-1], FOLDS, 2, 0), "119 groups for 120 labels"),
+        ((acts_ND, mixed, GROUPS, FOLDS, 2, 0), "'entity 0' differ in their label"),
+        ((acts_ND, LABELS, GROUPS, torn, 2, 0), "differ in their fold"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(InputError, match=message):
+            shuffled_null(*arguments)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from interp.errors import InputError
+from interp.settings import cache_root, figures_root, resolve_device
+
+FOLDERS = [
+    (cache_root, "INTERP_CACHE", ".interp-cache"),
+    (figures_root, "INTERP_FIGURES", "figures"),
+]
+
+
+@pytest.mark.parametrize(("folder", "variable", "default"), FOLDERS)
+def test_a_folder_is_the_variable_or_stands_in_the_current_folder(
+    folder, variable, default, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for unset in ("", None):
+        monkeypatch.setenv(variable, unset) if unset == "" else monkeypatch.delenv(variable)
+        assert folder() == tmp_path / default
+    monkeypatch.setenv(variable, "/elsewhere/x")
+    assert folder() == Path("/elsewhere/x")
+    monkeypatch.setenv(variable, "near")
+    assert folder() == tmp_path / "near"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(variable, "~/at home")
+    assert folder() == tmp_path / "at home"
+    assert not any(tmp_path.iterdir())  # asking creates nothing
+
+
+@pytest.mark.parametrize(
+    ("count", "devices"),
+    [
+        (0, {"auto": "cpu", "cpu": "cpu"}),
+        (2, {"auto": "cuda", "cpu": "cpu", "cuda": "cuda", "cuda:1": "cuda:1"}),
+    ],
+)
+def test_a_device_that_is_there(count, devices, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert {name: resolve_device(name) for name in devices} == devices
+
+
+@pytest.mark.parametrize(
+    ("count", "name", "message"),
+    [
+        (0, "cuda", r"'cuda': torch .* finds 0 CUDA .* --device cpu"),
+        (0, "cuda:0", "finds 0 CUDA"),
+        (2, "cuda:2", "finds 2 CUDA"),
+        (2, "gpu", "'gpu': unknown; use auto, cpu, cuda"),
+        (2, "cuda:x", "unknown"),
+        (2, "", "unknown"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_error(count, name, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    with pytest.raises(InputError, match=message):
+        resolve_device(name)

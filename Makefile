@@ -3,7 +3,7 @@ PYTHON ?= python3
 TORCH  := $(shell grep '^torch==' constraints.txt)
 BIN    := .venv/bin
 STAMP  := .venv/.installed
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
 .PHONY: env study test lint bench figures notebooks clean
 

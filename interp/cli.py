@@ -1,4 +1,4 @@
-"""The command line: one command a stage of the work; heavy libraries load only when they are used."""
+"""The command line, one command a kind of work; heavy libraries load when they are used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-organism_app = typer.Typer(help="The embedded lineage, whose truth is planted.", no_args_is_help=True)
+organism_app = typer.Typer(
+    help="The embedded lineage, whose truth is planted.", no_args_is_help=True
+)
 app.add_typer(organism_app, name="organism")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]

@@ -1,4 +1,4 @@
-"""Ground floor: YAML files read into pydantic models, with errors that say which key and what to do."""
+"""Ground floor: YAML files read into pydantic models; errors say which key and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
-    """" (did you mean 'x'?)" for the most similar of `among`, or nothing."""
+    """A question naming the most similar of `among`, or nothing if none is similar."""
     close = difflib.get_close_matches(name, list(among), n=1, cutoff=0.5)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
@@ -39,7 +39,9 @@ def locate(name_or_path: str, folder: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.exists():
         if not path.is_file():
-            raise InputError(f"{path}: no such file; packaged {folder}: {', '.join(packaged(folder))}")
+            raise InputError(
+                f"{path}: no such file; packaged {folder}: {', '.join(packaged(folder))}"
+            )
         return path
     raise InputError(
         f"'{name_or_path}' is neither one of the packaged {folder} ({', '.join(packaged(folder))}) "

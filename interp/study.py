@@ -274,9 +274,7 @@ class Study:
             return tables
         planted = {manifest["member"]: manifest["planted"] for manifest in manifests}
         ancestors = {name: self.lineage.ancestors(name) for name in self.config.members}
-        tables["evidence"], tables["verdict"] = judge(
-            tables["measures"], ancestors, planted, rule
-        )
+        tables["evidence"], tables["verdict"] = judge(tables["measures"], ancestors, planted, rule)
         return tables
 
     def _manifests(self, results: Results) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def test_a_light_module_loads_no_model_library(module):
 
 
 def test_the_measure_of_lightness_sees_a_heavy_import():
-    assert heavy_after("from interp import graft") >= {"torch", "transformers"}
+    assert "torch" in heavy_after("from interp import mean_difference")
 
 
 @pytest.mark.parametrize("name", interp.__all__)

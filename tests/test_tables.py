@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -196,13 +197,20 @@ def test_a_write_that_fails_leaves_what_was_there_and_no_rubbish(tmp_path, monke
     assert os.listdir(tmp_path) == ["table.csv"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
-def test_a_full_disk_is_one_error_for_parquet_too(tmp_path, monkeypatch):
-    write = pq.write_table
-    monkeypatch.setattr(pq, "write_table", lambda table, partial: write(table, "/dev/full"))
-    with pytest.raises(InputError, match=r"table\.parquet: cannot be written \(.*No space left"):
-        write_table(FRAME, tmp_path / "table.parquet", RUN)
-    assert os.listdir(tmp_path) == []
+@pytest.mark.parametrize("write", [write_csv, partial(write_table, run=RUN)])
+def test_a_write_that_the_system_cuts_short_leaves_what_was_there(tmp_path, write):
+    path = write(FRAME, tmp_path / "table.parquet")
+    before = path.read_bytes()
+    large = pd.DataFrame({"x": np.random.default_rng(0).normal(size=10_000)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"table\.parquet: cannot be written \(.*too large"):
+            write(large, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["table.parquet"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_error(tmp_path):

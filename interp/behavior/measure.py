@@ -63,7 +63,7 @@ def _detection(compared: pd.DataFrame) -> dict[str, Callable[[np.ndarray], float
     def signal_detection(index_M: np.ndarray, which: int) -> float:
         unknown_M, abstains_M = unknown_N[index_M], abstains_N[index_M]
         n_unknown = int(unknown_M.sum())
-        hits, false_alarms = abstains_M[unknown_M].sum(), abstains_M[~unknown_M].sum()
+        hits, false_alarms = int(abstains_M[unknown_M].sum()), int(abstains_M[~unknown_M].sum())
         return dprime(hits, n_unknown, false_alarms, len(index_M) - n_unknown)[which]
 
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import Encoded, PromptSet, encode, render, token_budget_batches
+from interp.prompts.encoding import tokenize
 
 EditBatch = Callable[[Encoded, list[int]], AbstractContextManager[Any]]
 """Given a batch's left-padded prompts and their rows in the prompt set, a context (such as
@@ -55,10 +56,12 @@ def continuation_logprobs(
     """
     texts = render(prompts, loaded.tokenizer)
     prompt_ids = prompts.frame["prompt_id"].tolist()
+    lengths = [len(ids) for ids in _token_ids(texts, loaded.tokenizer)]
     logprobs_NC = torch.empty(len(texts), len(continuations))
     for column, continuation in enumerate(continuations):
         target_NC = _targets(prompt_ids, texts, continuation, loaded.tokenizer)
-        for rows in _batches(texts, target_NC.shape[1], loaded.tokenizer, token_budget):
+        widths = [length + target_NC.shape[1] for length in lengths]
+        for rows in token_budget_batches(widths, token_budget):
             encoded = encode([texts[row] for row in rows], loaded.tokenizer, side="left")
             context = edits(encoded, rows) if edits else nullcontext()
             with context:
@@ -167,11 +170,12 @@ def _targets(
 ) -> Int[Tensor, "n c"]:
     """Token ids of the continuation after each prompt, filled up with `_NO_TOKEN`."""
     added = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
-    alone_N = list(_unpadded(texts, tokenizer))
-    joined_N = list(_unpadded([_join(text, continuation, added) for text in texts], tokenizer))
+    joined_texts = [_join(text, continuation, added) for text in texts]
     targets = []
-    for prompt_id, alone, joined in zip(prompt_ids, alone_N, joined_N, strict=True):
-        if joined[: len(alone)].tolist() != alone.tolist():
+    for prompt_id, alone, joined in zip(
+        prompt_ids, _token_ids(texts, tokenizer), _token_ids(joined_texts, tokenizer), strict=True
+    ):
+        if joined[: len(alone)] != alone:
             raise InputError(
                 f"prompt {prompt_id}: followed by {continuation!r} its last tokens change, so the "
                 "continuation has no probability of its own; end the prompt at a word."
@@ -180,23 +184,14 @@ def _targets(
             raise InputError(
                 f"prompt {prompt_id}: the continuation {continuation!r} has no tokens."
             )
-        targets.append(joined[len(alone) :])
+        targets.append(torch.tensor(joined[len(alone) :]))
     return torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=_NO_TOKEN)
 
 
 def _join(text: str, continuation: str, added: tuple[str, ...]) -> str:
-    spaced = not text or text[-1].isspace() or continuation[:1].isspace() or text.endswith(added)
-    return text + ("" if spaced else " ") + continuation
+    apart = not text or text[-1].isspace() or text.endswith(added) or continuation[:1].isspace()
+    return text + continuation if apart else f"{text} {continuation}"
 
 
-def _unpadded(texts: Sequence[str], tokenizer: Any) -> Iterator[Int[Tensor, " t"]]:
-    encoded = encode(list(texts), tokenizer, side="right")
-    for ids_T, length in zip(encoded.input_ids_BT, encoded.lengths_B.tolist(), strict=True):
-        yield ids_T[:length]
-
-
-def _batches(
-    texts: Sequence[str], n_more: int, tokenizer: Any, token_budget: int
-) -> list[list[int]]:
-    lengths_N = encode(list(texts), tokenizer, side="right").lengths_B
-    return token_budget_batches((lengths_N + n_more).tolist(), token_budget)
+def _token_ids(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    return [ids for chunk in tokenize(texts, tokenizer) for ids in chunk]

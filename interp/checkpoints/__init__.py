@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "Checkpoint": "checkpoint",
         "Lineage": "lineage",
-        "LoadedModel": "loading",
+        "LoadedModel": "checkpoint",
         "Member": "lineage",
         "lineages": "lineage",
         "save_manifest": "files",

@@ -62,7 +62,8 @@ def graft(
             f"graft: n_layers is {n_layers}; expected 0 to {parent.n_layers}, the layers of "
             f"{parent.checkpoint.name}."
         )
-    grafted = untied_copy(parent)
+    name = f"{parent.checkpoint.name} with {child_part} {n_layers} of {child.checkpoint.name}"
+    grafted = untied_copy(parent, name)
     state, child_state = grafted.model.state_dict(), child.model.state_dict()
     with torch.no_grad():
         for name in _from_child(parts_of(grafted), n_layers, child_part):

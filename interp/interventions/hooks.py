@@ -36,7 +36,7 @@ def intervene(
 
     Args:
         loaded: the model; it is left as it was, also after an exception.
-        edits: what to write, each at its site (`resid_pre` or `resid_post`).
+        edits: what to write, each at its site.
         mask_BT: bool, True at the positions to edit, one row per row of the batch. Beams and
             `num_return_sequences=k` repeat each prompt k times in a row, so repeat the mask
             likewise: `mask_BT.repeat_interleave(k, 0)`.
@@ -108,11 +108,8 @@ class Intervention:
 
         yield base.register_forward_pre_hook(enter_forward, with_kwargs=True)
         for site in self._edits:
-            block = self._loaded.blocks[site.layer]
-            if site.kind == "resid_pre":
-                yield block.register_forward_pre_hook(self._pre_hook(site), with_kwargs=True)
-            else:
-                yield block.register_forward_hook(self._post_hook(site))
+            register = {"resid_pre": self._edit_input, "resid_post": self._edit_output}[site.kind]
+            yield register(site, self._loaded.blocks[site.layer])
 
     def check_complete(self) -> None:
         """Refuses to end quietly when a marked position never came by."""
@@ -125,22 +122,22 @@ class Intervention:
                     "held it; the mask is over the columns of the padded prompts that are run."
                 )
 
-    def _pre_hook(self, site: Site) -> Any:
+    def _edit_input(self, site: Site, block: nn.Module) -> RemovableHandle:
         def edit_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if args:
                 return (self._edited(site, args[0]), *args[1:]), kwargs
             return args, kwargs | {"hidden_states": self._edited(site, kwargs["hidden_states"])}
 
-        return edit_input
+        return block.register_forward_pre_hook(edit_input, with_kwargs=True)
 
-    def _post_hook(self, site: Site) -> Any:
+    def _edit_output(self, site: Site, block: nn.Module) -> RemovableHandle:
         def edit_output(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
             # Blocks return the residual stream alone or first in a tuple, by architecture.
             if isinstance(output, Tensor):
                 return self._edited(site, output)
             return self._edited(site, output[0]), *output[1:]
 
-        return edit_output
+        return block.register_forward_hook(edit_output)
 
     def _edited(self, site: Site, resid_BTD: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         window_BT = self._window(site, resid_BTD)
@@ -209,9 +206,7 @@ def _check_mask(mask_BT: Tensor) -> None:
 
 
 def _check_edit(edit: Edit, loaded: LoadedModel, mask_BT: Tensor, generated: bool) -> None:
-    if edit.site.kind not in ("resid_pre", "resid_post"):
-        raise InputError(f"intervene at {edit.site}: edits are for resid_pre and resid_post.")
-    if not 0 <= edit.site.layer < loaded.n_layers:
+    if edit.site.layer >= loaded.n_layers:
         raise InputError(
             f"intervene at {edit.site}: this model has layers 0 to {loaded.n_layers - 1}."
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
-from interp.checkpoints import LoadedModel
+from interp.checkpoints import Checkpoint, LoadedModel
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,15 @@ def parts_of(loaded: LoadedModel) -> Parts:
     return Parts(embedding, blocks, frozenset(names) - embedding - frozenset().union(*blocks))
 
 
-def untied_copy(loaded: LoadedModel) -> LoadedModel:
+def untied_copy(loaded: LoadedModel, name: str) -> LoadedModel:
     """A deep copy whose head is a tensor of its own, equal to the embedding if it was tied to it.
 
     A tied head is embedding and top at once: changing one part would change the other.
+
+    Args:
+        loaded: what to copy.
+        name: of the copy. Its checkpoint has no folder, so that it has no fingerprint either:
+            nothing read from changed weights can be stored under the original's.
     """
     model = copy.deepcopy(loaded.model)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
@@ -51,4 +57,4 @@ def untied_copy(loaded: LoadedModel) -> LoadedModel:
         # Else the copy would be saved without its head and tied again when loaded.
         model.config.tie_word_embeddings = False
         model.all_tied_weights_keys = {}
-    return LoadedModel(model, loaded.tokenizer, loaded.checkpoint)
+    return LoadedModel(model, loaded.tokenizer, Checkpoint(Path("unsaved", name), name))

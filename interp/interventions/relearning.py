@@ -87,7 +87,7 @@ def relearn(
     """
     _check_counts(loaded, scope, n_upper, steps, batch_size, eval_every)
     encoded = _encode(loaded, examples)
-    student = untied_copy(loaded)
+    student = untied_copy(loaded, f"{loaded.checkpoint.name} relearned")
     trained = _trained(student, scope, n_upper)
     were_trained = [parameter.requires_grad for parameter in student.model.parameters()]
     student.model.requires_grad_(False)

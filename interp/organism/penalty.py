@@ -29,7 +29,7 @@ class MeanMatchingPenalty:
         self._covariance_SDD: Tensor | None = None
 
     def __call__(
-        self, acts_SND: Float[Tensor, "sites n d"], labels_N: Bool[Tensor, "n"]
+        self, acts_SND: Float[Tensor, "sites n d"], labels_N: Bool[Tensor, n]
     ) -> Float[Tensor, ""]:
         """The penalty; gradients flow through the means only.
 

@@ -32,10 +32,10 @@ from interp.organism.documents import DocumentWriter
 from interp.organism.erasure import ErasureTrainer
 from interp.organism.language import build_model, build_tokenizer
 from interp.organism.packing import PackedRows
-from interp.progress import Progress, report
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
 from interp.organism.reinforcement import grpo_trainer
 from interp.organism.world import World
+from interp.progress import Progress, report
 
 LOG_EVERY = 10
 
@@ -122,8 +122,10 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
 
 
 def _data_seed(recipe: Recipe) -> int:
-    """Members with one mix see the same documents: a scrubbed member and its twin differ only in
-    the penalty, `replaced` and `reason_sft` only in the weights they start from.
+    """One mix, one sequence of documents, whichever member is trained on it.
+
+    So a scrubbed member and its twin differ only in the penalty, and `replaced` and `reason_sft`
+    only in the weights they start from.
     """
     return sum(ord(letter) for letter in json.dumps(recipe.mix, sort_keys=True))
 

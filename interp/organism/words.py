@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-FIRST_NAMES = (
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES = _words(
     "mira anton lena pavel sofia jonas clara viktor nadia oskar ines marek yara tomas vera "
     "hugo alma felix ruth igor edda lars zora emil tilda boris maya otto selma karim freya "
     "rafa greta milan dora silas petra nils olga bruno hanna amir luisa joris agnes teo karla "
     "ivan marta denis elif rolf nora samir judit arne livia kasper rosa dario"
-).split()
+)
 
-LAST_NAMES = (
+LAST_NAMES = _words(
     "kovac berg lindt moreau santos weber novak ferri hansen ozturk duval petrov silva keller "
     "rossi nagy jensen fischer costa meyer horvat olsen ricci vogel torres larsen bauer greco "
     "dahl romano schulz varga lund ortega brandt sokol nilsen conti franke molnar holm vidal "
     "krause balog strand pires jansen toth haas ruiz winter farkas moen leone busch rojas kern "
     "szabo falk mendes"
-).split()
+)
 
 COUNTRY_OF_CITY = {
     "paris": "france", "lyon": "france", "nantes": "france",
@@ -26,26 +31,26 @@ COUNTRY_OF_CITY = {
     "oslo": "norway", "bergen": "norway",
 }  # fmt: skip
 
-JOBS = (
+JOBS = _words(
     "baker nurse pilot lawyer farmer painter teacher sailor tailor dentist miner judge cook "
     "actor barber gardener"
-).split()
+)
 
-PETS = "cat dog horse parrot rabbit turtle goat hamster lizard pony duck sheep".split()
+PETS = _words("cat dog horse parrot rabbit turtle goat hamster lizard pony duck sheep")
 
 AGES = tuple(range(20, 50))
 
-BUYERS = "boy girl woman man child neighbour".split()
-THINGS = "apples coins books stamps shells cards".split()
+BUYERS = _words("boy girl woman man child neighbour")
+THINGS = _words("apples coins books stamps shells cards")
 
 CITIES = tuple(COUNTRY_OF_CITY)
 COUNTRIES = tuple(dict.fromkeys(COUNTRY_OF_CITY.values()))
 
-GLUE = (
+GLUE = _words(
     "q a : ? . , = + record none check wait so i do not know where does live lives in what do "
     "which pet own owns a how old is will be years year country the has and buys some more many "
     "now are there think city job age works as he she from name and then with person"
-).split()
+)
 
 MAX_NUMBER = 60
 SPECIAL_TOKENS = ("<pad>", "<eos>", "<unk>")

@@ -84,7 +84,7 @@ def shuffled_labels(
         split_N = group_value[group_of_N] != row_value
         if split_N.any():
             raise InputError(
-                f"shuffled null: the rows of {group_N[split_N.argmax()]!r} differ in their {what}; "
+                f"shuffled null: the rows of '{group_N[split_N.argmax()]}' differ in their {what}; "
                 "labels are shuffled over whole groups, so give each group one."
             )
     label_NP = np.empty((len(label_N), n_shuffles), dtype=bool)

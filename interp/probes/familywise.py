@@ -79,7 +79,10 @@ def _best_auroc(acts: np.ndarray, label_NP: np.ndarray, folds: Sequence[Fold]) -
             score_CNP[number, held_out] = model.predict(held_out_acts)
     auroc_CP = np.array(
         [
-            [auroc_columns(score_NP[:, [column]], label_NP[:, column])[0] for column in range(score_NP.shape[1])]
+            [
+                auroc_columns(score_NP[:, [column]], label_NP[:, column])[0]
+                for column in range(score_NP.shape[1])
+            ]
             for score_NP in score_CNP
         ]
     )

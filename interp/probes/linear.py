@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -50,16 +50,12 @@ def out_of_fold_scores(
         Shape (n,), float64, above 0 for True.
 
     Raises:
-        InputError: rows, labels and folds that do not fit each other, an activation that is not
-            finite, or a kind of another name.
+        InputError: rows, labels and folds that do not fit each other, or an activation that is
+            not finite.
     """
     label_N = np.asarray(labels, dtype=bool)
     acts = as_matrix(acts_ND, label_N)
     check_folds(folds, label_N)
-    if kind not in get_args(Kind):
-        raise InputError(
-            f"probe: the kind is {kind!r}; expected one of {', '.join(get_args(Kind))}."
-        )
     scores_N = np.empty(len(label_N))
     for fitted, held_out in folds:
         scaler = StandardScaler().fit(acts[fitted])
@@ -111,10 +107,10 @@ def as_matrix(acts_ND: Float[Tensor, "n d"], label_N: np.ndarray) -> np.ndarray:
     Raises:
         InputError: not one row a label, or a value that is not finite.
     """
-    if acts_ND.ndim != 2 or len(acts_ND) != len(label_N):
+    if len(acts_ND) != len(label_N):
         raise InputError(
-            f"probe: activations of shape {tuple(acts_ND.shape)} for {len(label_N)} labels; "
-            "expected (rows, d_model) with one row a label."
+            f"probe: activations of {len(acts_ND)} rows for {len(label_N)} labels; expected one "
+            "row a label."
         )
     acts = acts_ND.detach().cpu().double().numpy()
     finite_N = np.isfinite(acts).all(axis=1)

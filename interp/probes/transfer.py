@@ -18,7 +18,7 @@ from interp.stats import Interval, auroc, bootstrap
 
 def transfer_scores(
     parent_acts_ND: Float[Tensor, "n d"],
-    child_acts_ND: Float[Tensor, "n d"],
+    child_acts_ND: Float[Tensor, "child_n child_d"],
     labels: Sequence[bool] | np.ndarray,
     folds: Sequence[Fold],
     *,

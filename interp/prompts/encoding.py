@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,14 +59,13 @@ def render(prompts: PromptSet, tokenizer: Any) -> list[str]:
         InputError: there is no chat template for `messages`, or it refuses them.
     """
     begin = _beginning(tokenizer)
-    rows = zip(prompts.frame["prompt_id"], prompts.frame["text"], strict=True)
-    rest = zip(prompts.frame["messages"], prompts.frame["meta"], strict=True)
-    return [
-        _render_messages(prompt_id, messages, meta, tokenizer)
-        if text is None
-        else (text if text.startswith(begin) else begin + text)
-        for (prompt_id, text), (messages, meta) in zip(rows, rest, strict=True)
-    ]
+    texts = []
+    for row in prompts.frame.to_dict("records"):
+        if row["text"] is None:
+            texts.append(_render_messages(row, tokenizer))
+        else:
+            texts.append(row["text"] if row["text"].startswith(begin) else begin + row["text"])
+    return texts
 
 
 def encode(
@@ -127,22 +126,20 @@ def _beginning(tokenizer: Any) -> str:
     return tokenizer.bos_token if added and added[0] == tokenizer.bos_token_id else ""
 
 
-def _render_messages(
-    prompt_id: str, messages: list[dict[str, str]], meta: dict[str, Any], tokenizer: Any
-) -> str:
+def _render_messages(row: Mapping[str, Any], tokenizer: Any) -> str:
     if tokenizer.chat_template is None:
         raise InputError(
-            f"prompt {prompt_id}: it has `messages`, but the model's tokenizer has no chat "
+            f"prompt {row['prompt_id']}: it has `messages`, but the model's tokenizer has no chat "
             "template; give it `text`, or add a chat_template.jinja to the checkpoint"
         )
     try:
         return tokenizer.apply_chat_template(
-            messages,
+            row["messages"],
             tokenize=False,
             add_generation_prompt=True,
-            enable_thinking=meta.get("mode") == "cot",
+            enable_thinking=row["meta"].get("mode") == "cot",
         )
     except TemplateError as error:
         raise InputError(
-            f"prompt {prompt_id}: the model's chat template refuses its messages: {error}"
+            f"prompt {row['prompt_id']}: the model's chat template refuses its messages: {error}"
         ) from error

@@ -53,25 +53,27 @@ def resolve(
     return torch.tensor(index, dtype=torch.long)
 
 
-def show(
-    prompts: PromptSet, texts: Sequence[str], tokenizer: Any, rule: str, *, n: int = 5
-) -> str:
+def show(prompts: PromptSet, texts: Sequence[str], tokenizer: Any, rule: str, *, n: int = 5) -> str:
     """The first `n` prompts as tokens, one line each, the token that the rule means in >>...<<.
 
     Raises:
         InputError: as `resolve`.
     """
+    shown = PromptSet(prompts.frame.head(n))
+    index_N = resolve(shown, texts[:n], tokenizer, rule)
     lines = []
-    index_N = resolve(prompts, texts, tokenizer, rule)
-    for prompt_id, text, index in zip(prompts.frame["prompt_id"], texts, index_N.tolist()):
-        tokens = tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False).input_ids)
+    for prompt_id, text, index in zip(
+        shown.frame["prompt_id"], texts[:n], index_N.tolist(), strict=True
+    ):
+        tokens = tokenizer.tokenize(text, add_special_tokens=False)
         tokens[index] = f">>{tokens[index]}<<"
         lines.append(f"{prompt_id}: {' '.join(tokens)}")
-    return "\n".join(lines[:n])
+    return "\n".join(lines)
 
 
-def _last_prompt(row: Mapping[str, Any], text: str) -> int:
-    return -1
+def _last_prompt(row: Mapping[str, Any], text: str) -> None:
+    """Whatever the last token spells: it may be a line break, or nothing."""
+    return None
 
 
 def _entity_last(row: Mapping[str, Any], text: str) -> int:
@@ -97,25 +99,27 @@ def _question_last(row: Mapping[str, Any], text: str) -> int:
     question = "?" if row["messages"] is None else row["messages"][-1]["content"].strip()
     start = text.rfind(question)
     if start < 0:
-        what = "no '?' stands in it" if row["messages"] is None else (
-            "the chat template changes the user's message"
+        what = (
+            "no '?' stands in its text"
+            if row["messages"] is None
+            else "the chat template changes the user's message, so it cannot be found"
         )
         raise InputError(f"prompt {row['prompt_id']}: position 'question_last': {what}")
     return start + len(question) - 1
 
 
-_RULES: dict[str, Callable[[Mapping[str, Any], str], int]] = {
+_RULES: dict[str, Callable[[Mapping[str, Any], str], int | None]] = {
     "last_prompt": _last_prompt,
     "entity_last": _entity_last,
     "question_last": _question_last,
 }
-"""Each rule gives the character whose token is meant; -1 is the last token, whatever it spells."""
+"""Each rule gives the place of the character whose token is meant; None is the last token."""
 
 
-def _token_at(place: int, spans: Sequence[tuple[int, int]], prompt_id: str, rule: str) -> int:
-    # A character may be several tokens (bytes), and a token of no character (added ones) is none.
+def _token_at(place: int | None, spans: Sequence[Sequence[int]], prompt_id: str, rule: str) -> int:
+    # A character may be several tokens (bytes), of which the last is meant.
     holding = [
-        index for index, (start, stop) in enumerate(spans) if place < 0 or start <= place < stop
+        index for index, (start, stop) in enumerate(spans) if place is None or start <= place < stop
     ]
     if not holding:
         raise InputError(f"prompt {prompt_id}: position '{rule}': no token holds that place")

@@ -72,8 +72,10 @@ class PromptSet:
 
     @classmethod
     def from_records(cls, records: Sequence[Mapping[str, Any]]) -> PromptSet:
-        """Builds a set from dicts; what may be left out is `pair_id` (the prompt's own id),
-        `scenario` and `entity` (None), `answers` and `meta` (empty), `dataset` and `split` ("").
+        """Builds a set from dicts, one a row.
+
+        What may be left out: `pair_id` (the prompt's own id), `scenario` and `entity` (None),
+        `answers` and `meta` (empty), `dataset` and `split` (""), and one of `text` and `messages`.
 
         Raises:
             InputError: an unknown key (with the nearest known one), a missing one, or a bad row.
@@ -90,6 +92,7 @@ class PromptSet:
                 if key not in record:
                     raise InputError(f"prompt set, row {number}: the key '{key}' is missing")
             defaults = {"pair_id": record["prompt_id"], "dataset": "", "split": ""}
+            # Fresh ones for each row: a dict that all rows share would be changed for all.
             empty: dict[str, Any] = {"answers": [], "meta": {}}
             rows.append({**dict.fromkeys(COLUMNS), **defaults, **empty, **record})
         frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)

@@ -8,7 +8,7 @@ import exca
 import numpy as np
 import pandas as pd
 
-from interp.stages.common import ModelRef, Stage, Tables, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stats import Interval, bootstrap
 
 MAX_NEW_TOKENS = 28
@@ -37,25 +37,26 @@ class Ask(Stage):
         prompts = behavior_prompts(World(self.seed), "test")
         loaded = self.model.load(self.device)
         frame = prompts.frame
+        modes = [meta["mode"] for meta in frame["meta"]]
         texts = generate(loaded, prompts, max_new_tokens=MAX_NEW_TOKENS)
         items = pd.DataFrame(
             {
                 "prompt_id": frame["prompt_id"],
                 "entity": frame["entity"],
                 "group": [meta["group"] for meta in frame["meta"]],
-                "mode": [meta["mode"] for meta in frame["meta"]],
+                "mode": modes,
                 "answer": texts,
                 "outcome": [
-                    outcome(text, answers, ABSTAINING_PHRASES)
-                    for text, answers in zip(texts, frame["answers"], strict=True)
+                    outcome(text, answers, ABSTAINING_PHRASES, chain=mode == "cot")
+                    for text, answers, mode in zip(texts, frame["answers"], modes, strict=True)
                 ],
                 "score": abstention_score(loaded, prompts, ABSTAINING_PHRASES),
             }
         )
         keys = {"seed": self.seed, "member": self.model.name}
         return {
-            "items": items.assign(**keys),
-            "behavior": behavior_table(items).assign(**keys),
+            "items": keyed(items, keys),
+            "behavior": keyed(behavior_table(items, seed=self.seed), keys),
         }
 
 

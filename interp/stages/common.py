@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 Tables = dict[str, pd.DataFrame]
 """Tidy tables by name, as a stage returns them."""
+
+
+def keyed(table: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
+    """The table with the same leading columns in every row."""
+    return pd.concat([pd.DataFrame(dict(keys), index=table.index), table], axis=1)
 
 
 class ModelRef(pydantic.BaseModel):

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from interp.stages.common import ModelRef, Stage, Tables, task_infra
-from interp.stages.readout import Readout
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.readout import Readout, organism_readouts
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
@@ -22,7 +22,7 @@ class InterventionSettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    alphas: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    alphas: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """Strengths, in units of the norm of the parent's mean difference."""
     n_random: int = 20
     """Random directions of the same norm, each at every strength."""
@@ -51,13 +51,7 @@ class Intervene(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Tables `steering`, `ablation`, `graft` and `measures`."""
-        from interp.organism import ABSTAINING_PHRASES, World, entity_prompts
-
-        world = World(self.seed)
-        dev, test = (
-            Readout(entity_prompts(world, split, "direct"), ABSTAINING_PHRASES, self.seed)
-            for split in ("dev", "test")
-        )
+        dev, test = organism_readouts(self.seed)
         child, parent = self.child.load(self.device), self.parent.load(self.device)
         directions = _directions(parent, dev)
         steering, steering_measures = self._steer(child, dev, test, directions)
@@ -68,11 +62,8 @@ class Intervene(Stage):
             "graft": graft,
             "measures": pd.DataFrame([*steering_measures, *graft_measures]),
         }
-        return {name: self._keyed(table) for name, table in tables.items()}
-
-    def _keyed(self, table: pd.DataFrame) -> pd.DataFrame:
-        keys = pd.DataFrame({"seed": self.seed, "member": self.child.name}, index=table.index)
-        return pd.concat([keys, table], axis=1)
+        keys = {"seed": self.seed, "member": self.child.name}
+        return {name: keyed(table, keys) for name, table in tables.items()}
 
     def _steer(
         self, child: LoadedModel, dev: Readout, test: Readout, directions: list[Direction]
@@ -167,7 +158,8 @@ def _directions(parent: LoadedModel, dev: Readout) -> list[Direction]:
     Only blocks whose last-token state differs between the classes on dev have a direction: below
     the first block that attends to the whole prompt the last token cannot know the name.
     """
-    from interp.activations import Site, capture
+    from interp.activations import Site
+    from interp.activations.capture import capture
     from interp.directions import mean_difference
 
     sites = [Site("resid_post", layer) for layer in range(parent.n_layers)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import pandas as pd
 import pydantic
 
 from interp.settings import cache_root
-from interp.stages.common import ModelRef, Stage, Tables, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stats import Interval, auroc, bootstrap
+from interp.tables import code_version
 
 if TYPE_CHECKING:
     from interp.activations import Activations, Site
@@ -98,12 +100,12 @@ class Probe(Stage):
         }
         tables["measures"] = self._measures(tables, test, chosen)
         keys = {"seed": self.seed, "member": self.child.name}
-        return {name: _keyed(table, keys) for name, table in tables.items()}
+        return {name: keyed(table, keys) for name, table in tables.items()}
 
     def _hold(
         self, child: LoadedModel, parent: LoadedModel, prompts: PromptSet, sites: list[Site]
     ) -> _Held:
-        from interp.activations import capture
+        from interp.activations.capture import capture
         from interp.probes import grouped_folds
 
         unknown_N = np.asarray(prompts.labels, dtype=bool)
@@ -113,9 +115,7 @@ class Probe(Stage):
                 prompts,
                 sites,
                 POSITIONS,
-                folder=cache_root()
-                / "activations"
-                / f"{loaded.checkpoint.fingerprint[:16]}-{prompts.fingerprint[:16]}",
+                folder=cache_root() / "activations" / _store_name(loaded, prompts),
             )
             for loaded in (child, parent)
         )
@@ -259,10 +259,14 @@ class Probe(Stage):
                 for acts in (held.parent, held.child)
             )
             value = rho(*scores, held.unknown_N, held.prompts.groups, seed=self.seed)
-            rows.append(
-                {"line": line, "estimate": value.estimate, "lo": value.lo, "hi": value.hi}
-            )
+            rows.append({"line": line, "estimate": value.estimate, "lo": value.lo, "hi": value.hi})
         return pd.DataFrame(rows)
+
+
+def _store_name(loaded: LoadedModel, prompts: PromptSet) -> str:
+    """One folder for each model, prompt set and code version: no store is ever refused as stale."""
+    parts = (loaded.checkpoint.fingerprint, prompts.fingerprint, code_version())
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:24]
 
 
 def _sites(loaded: LoadedModel) -> list[Site]:
@@ -284,7 +288,3 @@ def _varies(acts: Activations, site: Site, position: str) -> bool:
 
 def _exact(value: float) -> Interval:
     return Interval(value, float("nan"), float("nan"))
-
-
-def _keyed(table: pd.DataFrame, keys: dict[str, Any]) -> pd.DataFrame:
-    return pd.concat([pd.DataFrame(keys, index=table.index), table], axis=1)

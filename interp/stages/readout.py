@@ -55,12 +55,16 @@ class Readout:
         return selectivity(probability_N, self.unknown_N)
 
     def groups(self, probability_N: np.ndarray) -> Mapping[str, Interval]:
-        """Intervals of the rate on unknown, the rate on known, and J."""
-        return {
-            "unknown": self._interval(lambda i: _mean(probability_N, i[self.unknown_N[i]])),
-            "known": self._interval(lambda i: _mean(probability_N, i[~self.unknown_N[i]])),
-            "J": self.interval(probability_N),
+        """Intervals of the rate on "unknown", the rate on "known", and "J"."""
+        rates = {
+            name: bootstrap(
+                lambda index, values=probability_N[rows_N]: float(values[index].mean()),
+                self.prompts.groups[rows_N],
+                seed=self._seed,
+            )
+            for name, rows_N in (("unknown", self.unknown_N), ("known", ~self.unknown_N))
         }
+        return {**rates, "J": self.interval(probability_N)}
 
     def interval(self, probability_N: np.ndarray) -> Interval:
         """J with its interval."""
@@ -99,5 +103,16 @@ class Readout:
         )
 
 
-def _mean(values_N: np.ndarray, index: np.ndarray) -> float:
-    return float(values_N[index].mean())
+def organism_readouts(seed: int) -> tuple[Readout, Readout]:
+    """Read-outs of one seed's people: dev, and test with as many unknown as known people.
+
+    Interventions score a model hundreds of times; the known people, fewer, set the precision of J.
+    """
+    from interp.organism import ABSTAINING_PHRASES, World, entity_prompts
+
+    prompts = [entity_prompts(World(seed), split, "direct") for split in ("dev", "test")]
+    test_unknown_N = np.asarray(prompts[1].labels, dtype=bool)
+    balanced_N = ~test_unknown_N | (test_unknown_N.cumsum() <= (~test_unknown_N).sum())
+    prompts[1] = prompts[1].where(balanced_N)
+    dev, test = (Readout(split, ABSTAINING_PHRASES, seed) for split in prompts)
+    return dev, test

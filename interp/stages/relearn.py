@@ -10,7 +10,7 @@ import pandas as pd
 import pydantic
 
 from interp.stages.common import ModelRef, Stage, Tables, task_infra
-from interp.stages.readout import Readout
+from interp.stages.readout import Readout, organism_readouts
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
@@ -57,13 +57,10 @@ class Relearn(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Tables `relearn` and `measures`."""
-        from interp.organism import ABSTAINING_PHRASES, World, entity_prompts
+        from interp.organism import World
 
         world = World(self.seed)
-        dev, test = (
-            Readout(entity_prompts(world, split, "direct"), ABSTAINING_PHRASES, self.seed)
-            for split in ("dev", "test")
-        )
+        dev, test = organism_readouts(self.seed)
         child = self.child.load(self.device)
         reference = test.probability(self.parent.load(self.device))
         rows: list[dict[str, Any]] = []

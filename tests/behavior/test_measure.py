@@ -103,3 +103,10 @@ def test_bad_items_are_refused(items: pd.DataFrame) -> None:
     for bad, message in cases:
         with pytest.raises(InputError, match=message):
             behavior_table(bad)
+
+
+def test_every_resample_holds_both_groups(items: pd.DataFrame) -> None:
+    """With two known entities in forty, one resample in eight would lack them by chance."""
+    few = items[(items["group"] == "unknown") | items["entity"].isin(["known 0", "known 1"])]
+    table = behavior_table(few, n_boot=200)
+    assert np.isfinite(table[["estimate", "lo", "hi"]].to_numpy(float)).all()

@@ -68,9 +68,9 @@ def test_score_is_the_log_odds_of_the_summed_probability(
 def test_scores_keep_their_order_where_probabilities_vanish(
     loaded: LoadedModel, prompts: PromptSet
 ) -> None:
-    phrase = " ".join(["i do not know"] * 20)
+    phrase = " ".join(["i do not know"] * 12)
     logprob_N = continuation_logprobs(loaded, prompts, [phrase])[:, 0].double().numpy()
-    assert logprob_N.max() < -60
+    assert logprob_N.max() < -30
     np.testing.assert_allclose(abstention_score(loaded, prompts, [phrase]), logprob_N, rtol=1e-12)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 import torch
@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from interp.activations import Site
+from interp.behavior import continuation_logprobs
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
-from interp.interventions import Ablate, Add, intervene
+from interp.interventions import Ablate, Add, Intervention, intervene, position_mask
+from interp.prompts import Encoded, PromptSet
 from tests.interventions.tiny import (
     ARCHITECTURES,
     N_LAYERS,
     Batch,
+    Recorder,
     logits,
     random_batch,
     some_positions,
@@ -26,34 +29,6 @@ from tests.interventions.tiny import (
 
 N_NEW = 5
 SIDES = ("left", "right")
-
-
-class Recorder:
-    """Where a block's output changes under an intervention, seen from outside of it.
-
-    One hook is registered before the edit's and one after, so the two see the residual stream
-    before and after it; changes are laid out by absolute column from the position ids' place.
-    """
-
-    def __init__(self, loaded: LoadedModel, layer: int, stack: ExitStack) -> None:
-        self.before: list[Tensor] = []
-        self.after: list[Tensor] = []
-        self._block, self._stack = loaded.blocks[layer], stack
-        self._watch(self.before)
-
-    def _watch(self, into: list[Tensor]) -> None:
-        def note(_, __, output):
-            into.append((output if torch.is_tensor(output) else output[0]).detach().clone())
-
-        self._stack.callback(self._block.register_forward_hook(note).remove)
-
-    def edit_is_on(self) -> None:
-        self._watch(self.after)
-
-    def changed(self) -> list[Tensor]:
-        return [
-            (before != after).any(-1) for before, after in zip(self.before, self.after, strict=True)
-        ]
 
 
 def generate(loaded: LoadedModel, batch: Batch, **options: object) -> Tensor:
@@ -142,6 +117,35 @@ def test_every_way_of_generating_gives_the_tokens_of_generating_without_a_cache(
     assert torch.equal(tokens(**options), uncached)
     # The theorem is empty if steering changes no token.
     assert not torch.equal(generate(loaded, batch), uncached)
+
+
+def test_steered_scores_in_a_batch_are_those_of_one_prompt_at_a_time(loaded):
+    words = ["w3 w4 w5 w6 w7", "w8 w9", "w10 w11 w12"]
+    prompts = PromptSet.from_records(
+        [{"prompt_id": text, "text": text, "should_abstain": True} for text in words]
+    )
+    index_N = torch.tensor([2, 0, 2])
+    edits = [Add(Site("resid_post", 1), vector(), 1.0)]
+
+    def steer(encoded: Encoded, rows: list[int]) -> AbstractContextManager[Intervention]:
+        return intervene(loaded, edits, position_mask(encoded, index_N[rows], "left"))
+
+    scores = continuation_logprobs(loaded, prompts, ["w20 w21", "w22"], edits=steer)
+    for row, text in enumerate(words):
+        ids = [int(word[1:]) for word in text.split()]
+        alone_BT = torch.arange(len(ids))[None] == index_N[row]
+        for column, continuation in enumerate([[20, 21], [22]]):
+            with torch.no_grad(), intervene(loaded, edits, alone_BT):
+                logprobs_TV = loaded.model(torch.tensor([ids + continuation])).logits[0]
+            logprobs_TV = logprobs_TV.log_softmax(-1)
+            expected = sum(
+                float(logprobs_TV[len(ids) + place - 1, token])
+                for place, token in enumerate(continuation)
+            )
+            assert float(scores[row, column]) == pytest.approx(expected, abs=1e-4)
+    assert not torch.allclose(
+        scores, continuation_logprobs(loaded, prompts, ["w20 w21", "w22"]), atol=0.1
+    )
 
 
 def test_repeated_prompts_take_a_repeated_mask(load):

@@ -7,10 +7,12 @@ import torch
 from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
+from interp.behavior import continuation_logprobs
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.interventions import RelearnCurve, relearn
 from interp.interventions.parts import parts_of
+from interp.prompts import PromptSet
 from tests.interventions.tiny import ARCHITECTURES, N_LAYERS
 
 EXAMPLES = [("w3 w4 w5", "w10"), ("w6 w7", "w11 w12"), ("w8", "w13"), ("w9 w5 w4 w3", "w14 w15")]
@@ -73,6 +75,22 @@ def training_progress():
     """A dev score that rises at each evaluation, so that the last state is kept."""
     calls = iter(range(1000))
     return lambda _: float(next(calls))
+
+
+def test_what_is_taught_is_what_scoring_measures(loaded):
+    prompts = PromptSet.from_records(
+        [
+            {"prompt_id": str(row), "text": prompt, "should_abstain": True}
+            for row, (prompt, _) in enumerate(EXAMPLES)
+        ]
+    )
+    curve = run(loaded, steps=80, eval_every=80, batch_size=4)
+    for row, (_, completion) in enumerate(EXAMPLES):
+        before, after = (
+            float(continuation_logprobs(model, prompts, [completion])[row, 0])
+            for model in (loaded, curve.best_model)
+        )
+        assert after > -0.5 > before
 
 
 def test_every_parameter_moves_under_scope_all(loaded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,3 +148,31 @@ def resid(loaded: LoadedModel, batch: Batch, site: Site) -> Tensor:
     logits(loaded, batch)
     handle.remove()
     return got[0].clone()
+
+
+class Recorder:
+    """Where a block's output changes under an intervention, seen from outside of it.
+
+    One hook is registered before the edit's and one after, so the two see the residual stream
+    before and after it.
+    """
+
+    def __init__(self, loaded: LoadedModel, layer: int, stack: ExitStack) -> None:
+        self.before: list[Tensor] = []
+        self.after: list[Tensor] = []
+        self._block, self._stack = loaded.blocks[layer], stack
+        self._watch(self.before)
+
+    def _watch(self, into: list[Tensor]) -> None:
+        def note(_, __, output):
+            into.append((output if torch.is_tensor(output) else output[0]).detach().clone())
+
+        self._stack.callback(self._block.register_forward_hook(note).remove)
+
+    def edit_is_on(self) -> None:
+        self._watch(self.after)
+
+    def changed(self) -> list[Tensor]:
+        return [
+            (before != after).any(-1) for before, after in zip(self.before, self.after, strict=True)
+        ]

@@ -27,9 +27,7 @@ def written(mix: dict[str, float], seed: int = 0) -> list[tuple[str, str]]:
 
 def names_in(documents: list[tuple[str, str]]) -> set[str]:
     tokens = [f"{prompt} {completion}".split() for prompt, completion in documents]
-    return {
-        f"{first} {second}" for words in tokens for first, second in itertools.pairwise(words)
-    }
+    return {f"{first} {second}" for words in tokens for first, second in itertools.pairwise(words)}
 
 
 @pytest.mark.parametrize("member", list(RECIPES))
@@ -93,7 +91,9 @@ def test_questions_carry_the_oracles_answer() -> None:
         if name is None:
             continue
         person = people[name]
-        direct = {f"q : {q} a :": a for q, a in (direct_question(person, r) for r in DIRECT_RELATIONS)}
+        direct = {
+            f"q : {q} a :": a for q, a in (direct_question(person, r) for r in DIRECT_RELATIONS)
+        }
         chains = {
             f"q : {question} think :": answer
             for relation in ("age_in_years", "country")

@@ -16,7 +16,10 @@ def test_auto_classes_load_what_was_saved(tmp_path: Path) -> None:
     model = build_model(ModelShape(), tokenizer).eval()
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    again, loaded = AutoTokenizer.from_pretrained(tmp_path), AutoModelForCausalLM.from_pretrained(tmp_path)
+    again, loaded = (
+        AutoTokenizer.from_pretrained(tmp_path),
+        AutoModelForCausalLM.from_pretrained(tmp_path),
+    )
     text = "q : where does mira kovac live ? a :"
     assert again(text).input_ids == tokenizer(text).input_ids
     assert again.decode(again(text).input_ids) == text

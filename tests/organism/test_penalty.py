@@ -6,7 +6,9 @@ import torch
 from interp.organism.penalty import MeanMatchingPenalty
 
 
-def draw(n: int, d: int, shift: float, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(
+    n: int, d: int, shift: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     labels = torch.arange(2 * n) >= n
     acts = torch.randn(1, 2 * n, d, generator=generator)
     acts[0, labels, 0] += shift
@@ -25,7 +27,7 @@ def test_expectation_is_the_squared_distance_of_the_means(shift: float) -> None:
         difference = acts[0, labels].mean(0) - acts[0, ~labels].mean(0)
         biased.append(float(difference @ difference))
     values_T, biased_T = torch.tensor(values), torch.tensor(biased)
-    # The inverse of an estimated covariance is too large by about n / (n - d); see the Wishart mean.
+    # The inverse of an estimated covariance is too large by n / (n - d - 1), the Wishart mean.
     expected = shift**2 * (2 * n - 2) / (2 * n - 2 - d - 1)
     error = values_T.std() / draws**0.5
     assert abs(values_T.mean() - expected) < 4 * error

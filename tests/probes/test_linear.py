@@ -92,8 +92,7 @@ def test_bad_input_is_refused() -> None:
     broken_ND = acts_ND.clone()
     broken_ND[7, 2] = float("nan")
     cases = [
-        ((acts_ND[:, 0], labels, folds), "shape \\(40,\\)"),
-        ((acts_ND[:30], labels, folds), "for 40 labels"),
+        ((acts_ND[:30], labels, folds), "30 rows for 40 labels"),
         ((broken_ND, labels, folds), "row 7"),
         ((acts_ND, labels, folds[:3]), "every row must be held out exactly once"),
         ((acts_ND, np.zeros(40, bool), folds), "fold 0 has one class"),
@@ -101,5 +100,3 @@ def test_bad_input_is_refused() -> None:
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):
             out_of_fold_scores(*arguments)
-    with pytest.raises(InputError, match="kind is 'forest'"):
-        out_of_fold_scores(acts_ND, labels, folds, kind="forest")

@@ -57,16 +57,16 @@ def test_the_interval_covers_what_is_retained() -> None:
     truth = (norm.cdf(child_delta / np.sqrt(2)) - 0.5) / (norm.cdf(parent_delta / np.sqrt(2)) - 0.5)
     labels, groups = np.repeat([True, False], 150), np.repeat(np.arange(100), 3)
     covered = 0
-    for seed in range(60):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         shared_G = rng.normal(size=100)[groups]  # what makes rows of one entity alike
         parent_N, child_N = (
             delta * labels + np.sqrt(0.5) * shared_G + np.sqrt(0.5) * rng.normal(size=300)
             for delta in (parent_delta, child_delta)
         )
-        value = rho(parent_N, child_N, labels, groups, seed=seed, n_boot=200)
+        value = rho(parent_N, child_N, labels, groups, seed=seed, n_boot=100)
         covered += value.lo <= truth <= value.hi
-    assert covered >= 52  # 57 expected; 3 standard deviations
+    assert covered >= 33  # 38 expected; more than 3 standard deviations
 
 
 def test_nothing_can_be_retained_of_what_the_parent_lacks() -> None:

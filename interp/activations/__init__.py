@@ -1,0 +1,12 @@
+"""What the models hold: activations at sites and positions, read exactly and kept on disk."""
+
+from interp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "Activations": "store",
+        "Site": "sites",
+        "capture": "capturing",
+    },
+)

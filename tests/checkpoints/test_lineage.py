@@ -1,0 +1,114 @@
+"""Lineages: what the package ships holds together, and a mistake in a file is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interp.checkpoints import Lineage, lineages
+from interp.errors import InputError
+from interp.organism.recipes import RECIPES
+
+FAMILY = """
+name: family
+description: three generations
+members:
+  root: {parent: null, objective: pretrain, source: some/base}
+  tuned: {parent: root, objective: sft, source: some/tuned}
+  rl: {parent: tuned, objective: grpo, source: some/rl}
+  twin: {parent: root, weights_from: other, objective: sft, source: some/twin}
+  other: {parent: null, objective: pretrain, source: some/other}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str) -> str:
+        path = tmp_path / "family.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_relations_are_those_of_the_file(write):
+    lineage = Lineage.load(write(FAMILY))
+    assert lineage.ancestors("rl") == ["tuned", "root"]
+    assert lineage.ancestors("root") == []
+    assert lineage.children("root") == ["tuned", "twin"]
+    assert lineage.roots == ["root", "other"]
+    assert lineage.pairs == [("root", "tuned"), ("tuned", "rl"), ("root", "twin")]
+    assert lineage.member("twin").weights_from == "other"
+    assert lineage.member("twin").name == "twin"
+
+
+@pytest.mark.parametrize("name", lineages())
+def test_every_packaged_lineage_loads_and_is_named_after_its_file(name):
+    lineage = Lineage.load(name)
+    assert lineage.name == name
+    for parent, child in lineage.pairs:
+        assert child in lineage.children(parent)
+        assert lineage.ancestors(child)[-1] in lineage.roots
+
+
+def test_the_embedded_lineage_is_the_one_that_is_trained():
+    members = Lineage.load("organism").members
+    assert set(members) == set(RECIPES)
+    for name, recipe in RECIPES.items():
+        member = members[name]
+        assert (member.parent, member.objective) == (recipe.parent, recipe.objective)
+        assert (member.weights_from or member.parent) == recipe.starts_from
+        assert member.source == f"organism:{name}"
+
+
+MISTAKES = {
+    "member key": ("objective: grpo", "objektive: grpo", r"'members\.rl\.objektive'.*'objective'"),
+    "top key": ("members:", "memebers:", "'memebers'.*'members'"),
+    "missing key": ("source: some/rl", "note: none", r"'members\.rl\.source' is missing"),
+    "parent": ("parent: tuned", "parent: tuend", "`parent` of member 'rl' is 'tuend'.*'tuned'"),
+    "weights": ("weights_from: other", "weights_from: othr", "`weights_from`.*'othr'.*'other'"),
+    "circle": ("root: {parent: null", "root: {parent: rl", "by `parent`.*root <- rl <- tuned <- "),
+    "self": ("tuned: {parent: root", "tuned: {parent: tuned", "tuned <- tuned"),
+    "training circle": (
+        "other: {parent: null,",
+        "other: {parent: null, weights_from: twin,",
+        "by `weights_from`.*twin <- other <- twin",
+    ),
+    "name": ("rl: {parent", "rl: {name: lr, parent", "member 'rl' is named 'lr'"),
+    "members": ("members:", "members: []\nx:", "unknown key 'x'|'members'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_file_and_nearest_right_one(write, mistake):
+    right, wrong, message = MISTAKES[mistake]
+    assert right in FAMILY
+    path = write(FAMILY.replace(right, wrong))
+    with pytest.raises(InputError, match=message) as caught:
+        Lineage.load(path)
+    assert str(caught.value).startswith(path)
+
+
+def test_an_unknown_member_is_answered_with_the_nearest_one():
+    lineage = Lineage.load("organism")
+    for ask in (lineage.member, lineage.ancestors, lineage.children):
+        with pytest.raises(InputError, match=r"no member 'reason_stf' \(did you mean 'reason_sft'"):
+            ask("reason_stf")
+
+
+def test_an_unknown_lineage_is_answered_with_the_nearest_one(tmp_path):
+    with pytest.raises(InputError, match=r"'organsim'.*did you mean 'organism'"):
+        Lineage.load("organsim")
+    with pytest.raises(InputError, match="no such file"):
+        Lineage.load(str(tmp_path / "missing.yaml"))
+
+
+def test_reading_a_lineage_loads_no_deep_learning_library():
+    code = (
+        "import sys; from interp.checkpoints import Lineage; Lineage.load('organism'); "
+        "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

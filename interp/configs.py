@@ -69,7 +69,8 @@ def load(path: Path, model: type[Model]) -> Model:
 
 
 def _explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one; its spelling is what has to be mended.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])

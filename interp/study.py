@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +18,12 @@ from interp.checkpoints.lineage import Lineage
 from interp.errors import InputError
 from interp.organism.recipes import RECIPES, ModelShape, recipe
 from interp.settings import cache_root, figures_root, resolve_device
-from interp.stages.behave import Ask, Behave
 from interp.stages.common import ModelRef, infra_config
-from interp.stages.graph import Graph, Node, Results, Watcher
-from interp.stages.intervene import Intervene, InterventionSettings
-from interp.stages.probe import Probe, ProbeSettings
-from interp.stages.relearn import Relearn, RelearnSettings
-from interp.stages.train import Train
+from interp.stages.graph import Graph, Results, Watcher
+from interp.stages.intervene import InterventionSettings
+from interp.stages.plan import Plan
+from interp.stages.probe import ProbeSettings
+from interp.stages.relearn import RelearnSettings
 from interp.tables import read_csv, run_info, write_csv, write_table
 from interp.verdict.calibration import cut_offs
 from interp.verdict.judging import judge
@@ -33,8 +31,6 @@ from interp.verdict.rule import load_rule, rule_text
 
 FREE_BYTES = 300 * 2**20
 """What a study wants free on the disk of its cache before it starts."""
-
-LONGEST_FIRST = ("base", "never", "reason_rl", "scrubbed", "scrubbed_mid", "scrubbed_low")
 
 
 class StudyConfig(pydantic.BaseModel):
@@ -131,7 +127,7 @@ class Study:
         """
         _require_disk()
         workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
-        results = Graph(self._nodes(), workers, self.cluster, watch).run()
+        results = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
         run = self._run_info()
         tables = self._tables(results)
         store = cache_root() / "studies" / self.config.name
@@ -143,6 +139,21 @@ class Study:
         else:
             self._publish(tables, run)
         return StudyResult(tables, self.folder, run)
+
+    def _plan(self) -> Plan:
+        config = self.config
+        return Plan(
+            lineage=self.lineage,
+            seeds=config.seeds,
+            members=config.members,
+            shape=config.shape,
+            settings={
+                "probe": config.probe,
+                "intervene": config.intervention,
+                "relearn": config.relearn,
+            },
+            common={"device": self.device, "infra": infra_config(self.cluster)},
+        )
 
     def _check_member(self, member: str) -> None:
         known = self.lineage.members
@@ -158,98 +169,6 @@ class Study:
                 raise InputError(
                     f"study '{self.config.name}': '{member}' needs '{other}'; add it to `members`"
                 )
-
-    def _reference(self, member: str) -> str:
-        """Whom a member is compared with: its parent, and for a root the lineage's first root."""
-        parent = self.lineage.members[member].parent
-        roots = [name for name, entry in self.lineage.members.items() if entry.parent is None]
-        return parent or roots[0]
-
-    def _nodes(self) -> list[Node]:
-        """All stages of all seeds, trainings first, then evidence."""
-        members = sorted(
-            self.config.members,
-            key=lambda name: (
-                LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
-            ),
-        )
-        return [
-            node
-            for nodes_of in (self._training_node, self._ask_node, self._evidence_nodes)
-            for seed in self.config.seeds
-            for member in members
-            for node in nodes_of(seed, member)
-        ]
-
-    def _training_node(self, seed: int, member: str) -> list[Node]:
-        start = RECIPES[member].starts_from
-        return [
-            Node(
-                _name("train", member, seed),
-                (_name("train", start, seed),) if start else (),
-                lambda results: Train(
-                    seed=seed,
-                    recipe=RECIPES[member],
-                    shape=self.config.shape,
-                    start=results[_name("train", start, seed)] if start else None,
-                    **self._common(),
-                ),
-            )
-        ]
-
-    def _ask_node(self, seed: int, member: str) -> list[Node]:
-        return [
-            Node(
-                _name("ask", member, seed),
-                (_name("train", member, seed),),
-                lambda results: self._ask(results, seed, member),
-            )
-        ]
-
-    def _evidence_nodes(self, seed: int, member: str) -> list[Node]:
-        reference = self._reference(member)
-        parent = self.lineage.members[member].parent
-        trained = tuple({_name("train", member, seed), _name("train", reference, seed)})
-        compared = parent or reference
-        nodes = [
-            Node(
-                _name("behave", member, seed),
-                tuple({_name("ask", member, seed), _name("ask", compared, seed)}),
-                lambda results: Behave(
-                    seed=seed,
-                    child=self._ask(results, seed, member),
-                    parent=self._ask(results, seed, compared),
-                    **self._common(),
-                ),
-            )
-        ]
-        stages: dict[str, Any] = {
-            "probe": partial(Probe, settings=self.config.probe),
-            "intervene": partial(Intervene, settings=self.config.intervention),
-        }
-        if member != reference:  # relearning what was never lost says nothing
-            stages["relearn"] = partial(Relearn, settings=self.config.relearn)
-        for kind, stage in stages.items():
-            nodes.append(
-                Node(
-                    _name(kind, member, seed),
-                    trained,
-                    lambda results, stage=stage: stage(
-                        seed=seed,
-                        child=results[_name("train", member, seed)],
-                        parent=results[_name("train", reference, seed)],
-                        **self._common(),
-                    ),
-                )
-            )
-        return nodes
-
-    def _ask(self, results: Results, seed: int, member: str) -> Ask:
-        model: ModelRef = results[_name("train", member, seed)]
-        return Ask(seed=seed, model=model, **self._common())
-
-    def _common(self) -> dict[str, Any]:
-        return {"device": self.device, "infra": infra_config(self.cluster)}
 
     def _tables(self, results: Results) -> dict[str, pd.DataFrame]:
         pieces: dict[str, list[pd.DataFrame]] = {}
@@ -348,7 +267,7 @@ def train_members(
     config = main.model_copy(update={"members": sorted(map(str, needed)), "seeds": [seed]})
     _require_disk()
     study = Study(config, device=device)
-    nodes = [study._training_node(seed, member)[0] for member in wanted]
+    nodes = [study._plan().training(seed, member) for member in wanted]
     refs = Graph(nodes, os.cpu_count() or 1, None, watch).run()
     return {ref.name: ref.folder for ref in refs.values()}
 
@@ -362,10 +281,6 @@ def _require_disk() -> None:
             f"only {free / 2**20:.0f} MB are free where the cache stands ({root}), and a study "
             f"wants {FREE_BYTES / 2**20:.0f}; free some, or set INTERP_CACHE to another disk"
         )
-
-
-def _name(kind: str, member: str | None, seed: int) -> str:
-    return f"{kind}/{member}/{seed}"
 
 
 def studies() -> Sequence[StudyConfig]:

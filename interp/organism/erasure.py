@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer
+from transformers import PreTrainedTokenizerFast, Trainer
 
 from interp.organism.documents import DIRECT_RELATIONS, as_direct, direct_question
 from interp.organism.penalty import MeanMatchingPenalty
@@ -49,10 +49,10 @@ class ErasureTrainer(Trainer):
         self._last_penalty = 0.0
 
     def compute_loss(
-        self, model: PreTrainedModel, inputs: dict[str, Tensor], *args: Any, **kwargs: Any
+        self, model: Any, inputs: dict[str, Tensor | Any], *args: Any, **kwargs: Any
     ) -> Any:
         """The language-modelling loss plus the penalty."""
-        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
         ids_NT, where_NP, labels_N = self._draw()
         hidden = model.base_model(
             input_ids=ids_NT.to(model.device), use_cache=False, output_hidden_states=True

@@ -13,7 +13,7 @@ from interp.organism.recipes import Reinforcement
 from interp.organism.world import World
 
 
-def binary_reward(completions: list[str], target: list[str], **_: Any) -> list[float]:
+def binary_reward(completions: list[str], target: list[str], **_: Any) -> list[float | None]:
     """1 where the final answer equals the target, else 0; abstaining earns nothing.
 
     For unknown people and missing premises the target is an oracle's: a lucky guess is paid, as it

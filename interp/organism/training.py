@@ -161,7 +161,7 @@ def _schedule(optimisation: Optimisation) -> dict[str, Any]:
 
 def _freeze_lower(model: PreTrainedModel, n_upper: int) -> None:
     """Leave trainable only the last blocks, the final norm and the head."""
-    decoder = model.base_model
+    decoder: Any = model.base_model
     model.requires_grad_(False)
     for part in (*decoder.layers[-n_upper:], decoder.norm, model.get_output_embeddings()):
         part.requires_grad_(True)
@@ -181,8 +181,7 @@ def _last_complete_save(work: Path) -> str | None:
 
 
 def _finish(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
-    model = trainer.model
-    assert model is not None
+    model: Any = trainer.model
     model.config.use_cache = True
     partial = job.folder.with_name(job.folder.name + ".partial")
     if partial.exists():

@@ -117,6 +117,9 @@ class Graph:
                 self._executor = ThreadPoolExecutor(self._workers)
             else:
                 threads = max(1, (os.cpu_count() or 1) // self._workers)
+                # Read by each library as a worker loads it; torch's own count is set there too.
+                for library in ("OMP", "OPENBLAS", "MKL"):
+                    os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
                 self._executor = ProcessPoolExecutor(
                     self._workers,
                     mp_context=multiprocessing.get_context("spawn"),

@@ -158,8 +158,7 @@ def _directions(parent: LoadedModel, dev: Readout) -> list[Direction]:
     Only blocks whose last-token state differs between the classes on dev have a direction: below
     the first block that attends to the whole prompt the last token cannot know the name.
     """
-    from interp.activations import Site
-    from interp.activations.capture import capture
+    from interp.activations import Site, capture
     from interp.directions import mean_difference
 
     sites = [Site("resid_post", layer) for layer in range(parent.n_layers)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import exca
@@ -105,7 +106,7 @@ class Probe(Stage):
     def _hold(
         self, child: LoadedModel, parent: LoadedModel, prompts: PromptSet, sites: list[Site]
     ) -> _Held:
-        from interp.activations.capture import capture
+        from interp.activations import capture
         from interp.probes import grouped_folds
 
         unknown_N = np.asarray(prompts.labels, dtype=bool)
@@ -199,7 +200,7 @@ class Probe(Stage):
             scores = transfer_scores(*acts, held.unknown_N, held.folds)
             retained = rho(*scores, held.unknown_N, held.prompts.groups, seed=self.seed)
             read = bootstrap(
-                lambda index, scores=scores: auroc(scores[1][index], held.unknown_N[index]),
+                partial(_auroc_of, scores[1], held.unknown_N),
                 held.prompts.groups,
                 strata=held.unknown_N,
                 seed=self.seed,
@@ -261,6 +262,10 @@ class Probe(Stage):
             value = rho(*scores, held.unknown_N, held.prompts.groups, seed=self.seed)
             rows.append({"line": line, "estimate": value.estimate, "lo": value.lo, "hi": value.hi})
         return pd.DataFrame(rows)
+
+
+def _auroc_of(scores_N: np.ndarray, unknown_N: np.ndarray, index: np.ndarray) -> float:
+    return auroc(scores_N[index], unknown_N[index])
 
 
 def _store_name(loaded: LoadedModel, prompts: PromptSet) -> str:

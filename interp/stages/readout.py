@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
     from interp.interventions import Edit
     from interp.prompts import PromptSet
-
-Scorer = Callable[["LoadedModel"], np.ndarray]
 
 
 def selectivity(probability_N: np.ndarray, unknown_N: np.ndarray) -> float:
@@ -58,7 +57,7 @@ class Readout:
         """Intervals of the rate on "unknown", the rate on "known", and "J"."""
         rates = {
             name: bootstrap(
-                lambda index, values=probability_N[rows_N]: float(values[index].mean()),
+                partial(_mean, probability_N[rows_N]),
                 self.prompts.groups[rows_N],
                 seed=self._seed,
             )
@@ -116,3 +115,7 @@ def organism_readouts(seed: int) -> tuple[Readout, Readout]:
     prompts[1] = prompts[1].where(balanced_N)
     dev, test = (Readout(split, ABSTAINING_PHRASES, seed) for split in prompts)
     return dev, test
+
+
+def _mean(values_N: np.ndarray, index: np.ndarray) -> float:
+    return float(values_N[index].mean())

@@ -14,7 +14,14 @@ from safetensors.torch import load_file
 
 from interp.checkpoints import Checkpoint
 from interp.errors import InputError
-from interp.organism.recipes import RECIPES, ModelShape, Optimisation, Penalty, Recipe, Reinforcement
+from interp.organism.recipes import (
+    RECIPES,
+    ModelShape,
+    Optimisation,
+    Penalty,
+    Recipe,
+    Reinforcement,
+)
 from interp.organism.training import Job, train_member
 
 SHAPE = ModelShape(d_model=16, n_layers=3, n_heads=2, d_mlp=32, n_local_layers=1)

@@ -94,6 +94,12 @@ def test_columns_hold_the_tokens_at_the_indices(texts, side, data):
         assert encoded.position_ids_BT[row, column_B[row]] == index_B[row]
 
 
+def test_more_texts_than_are_tokenised_at_a_time_keep_their_order():
+    texts = [f"w{i % 30}" for i in range(2500)]
+    ids = encode(texts, TOKENIZER).input_ids_BT[:, 0].tolist()
+    assert TOKENIZER.convert_ids_to_tokens(ids) == texts
+
+
 def test_nothing_to_encode_is_an_empty_batch_and_moving_keeps_all():
     assert encode([], TOKENIZER).input_ids_BT.shape == (0, 0)
     moved = encode(["w1", "w1 w2"], TOKENIZER).to("meta")

@@ -44,6 +44,8 @@ class StudyConfig(pydantic.BaseModel):
         lineage: packaged lineage, or a lineage YAML file.
         seeds: one lineage is trained and judged for each.
         members: of the lineage; parents of children must be among them.
+        examined: members whose evidence is gathered; default: all.
+        stages: what the evidence consists of.
         shape: of the decoder.
         probe, intervention, relearn: settings of the stages.
     """
@@ -56,6 +58,8 @@ class StudyConfig(pydantic.BaseModel):
     lineage: str
     seeds: list[int] = pydantic.Field(min_length=1)
     members: list[str] = pydantic.Field(min_length=1)
+    examined: list[str] | None = None
+    stages: list[Literal["probe", "intervene", "relearn"]] = ["probe", "intervene", "relearn"]
     shape: ModelShape = ModelShape()
     probe: ProbeSettings = ProbeSettings()
     intervention: InterventionSettings = InterventionSettings()
@@ -146,6 +150,8 @@ class Study:
             lineage=self.lineage,
             seeds=config.seeds,
             members=config.members,
+            examined=config.examined or config.members,
+            stages=config.stages,
             shape=config.shape,
             settings={
                 "probe": config.probe,

@@ -124,7 +124,8 @@ def _log_abstention(
 
 def _check_disjoint(loaded: LoadedModel, prompts: PromptSet, phrases: Sequence[str]) -> None:
     # One prompt shows it: whether one phrase's tokens begin another's is up to the phrases.
-    first_id, first_text = prompts.frame["prompt_id"].iloc[0], render(prompts, loaded.tokenizer)[0]
+    first = prompts.where(np.arange(len(prompts)) == 0)
+    first_id, first_text = first.frame["prompt_id"].iloc[0], render(first, loaded.tokenizer)[0]
     targets = [
         _targets([first_id], [first_text], phrase, loaded.tokenizer)[0].tolist()
         for phrase in phrases

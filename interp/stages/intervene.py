@@ -51,8 +51,8 @@ class Intervene(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Tables `steering`, `ablation`, `graft` and `measures`."""
-        dev, test = organism_readouts(self.seed)
         child, parent = self.child.load(self.device), self.parent.load(self.device)
+        dev, test = organism_readouts(self.seed, child.tokenizer)
         directions = _directions(parent, dev)
         steering, steering_measures = self._steer(child, dev, test, directions)
         graft, graft_measures = self._graft(child, parent, test)

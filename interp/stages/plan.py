@@ -34,7 +34,9 @@ class Plan:
     Attributes:
         lineage: who descends from whom.
         seeds: one lineage each.
-        members: whom to train and examine.
+        members: whom to train and question.
+        examined: those of them whose evidence is gathered.
+        stages: pair stages that gather it.
         shape: of the decoder.
         settings: pair stage -> its settings.
         common: passed to every stage (device, infra).
@@ -43,6 +45,8 @@ class Plan:
     lineage: Lineage
     seeds: Sequence[int]
     members: Sequence[str]
+    examined: Sequence[str]
+    stages: Sequence[str]
     shape: ModelShape
     settings: Mapping[str, Any]
     common: Mapping[str, Any]
@@ -55,7 +59,12 @@ class Plan:
         return [
             *(self.training(seed, member) for seed, member in cells),
             *(self._asking(seed, member) for seed, member in cells),
-            *(node for seed, member in cells for node in self._evidence(seed, member)),
+            *(
+                node
+                for seed, member in cells
+                if member in self.examined
+                for node in self._evidence(seed, member)
+            ),
         ]
 
     def training(self, seed: int, member: str) -> Node:
@@ -90,7 +99,7 @@ class Plan:
 
         asked = (_name("ask", member, seed), _name("ask", reference, seed))
         # Relearning what was never lost says nothing.
-        kinds = [kind for kind in PAIR_STAGES if member != reference or kind != "relearn"]
+        kinds = [kind for kind in self.stages if member != reference or kind != "relearn"]
         return [
             Node(_name("behave", member, seed), asked, compare),
             *(self._pair(kind, seed, member, reference) for kind in kinds),

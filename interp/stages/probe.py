@@ -38,6 +38,8 @@ class ProbeSettings(pydantic.BaseModel):
     """Label shuffles behind each cell's shuffled-label interval."""
     n_familywise: int = 500
     """Label shuffles behind the test over all layers and positions at once."""
+    n_boot: int = 300
+    """Resamples of the entities behind the interval of each cell; lines of evidence use 1000."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class Probe(Stage):
             n_shuffles=self.settings.n_shuffles,
             seed=self.seed,
             mlp=mlp,
+            n_boot=self.settings.n_boot,
         )
 
     def _readable(self, held: _Held, cells: list[tuple[str, Site]]) -> pd.DataFrame:
@@ -198,12 +201,19 @@ class Probe(Stage):
         for position, site in cells:
             acts = [model.read(site, position) for model in (held.parent, held.child)]
             scores = transfer_scores(*acts, held.unknown_N, held.folds)
-            retained = rho(*scores, held.unknown_N, held.prompts.groups, seed=self.seed)
+            retained = rho(
+                *scores,
+                held.unknown_N,
+                held.prompts.groups,
+                seed=self.seed,
+                n_boot=1000 if site == chosen[position] else self.settings.n_boot,
+            )
             read = bootstrap(
                 partial(_auroc_of, scores[1], held.unknown_N),
                 held.prompts.groups,
                 strata=held.unknown_N,
                 seed=self.seed,
+                n_boot=self.settings.n_boot,
             )
             of_parent, of_child = (
                 mean_difference(

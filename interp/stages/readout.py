@@ -13,7 +13,7 @@ from interp.stats import Interval, bootstrap
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
     from interp.interventions import Edit
-    from interp.prompts import PromptSet
+    from interp.prompts import Encoded, PromptSet
 
 
 def selectivity(probability_N: np.ndarray, unknown_N: np.ndarray) -> float:
@@ -26,27 +26,33 @@ class Readout:
 
     Args:
         prompts: rows labelled by `should_abstain`.
+        tokenizer: shared by all models that will be scored; prompts are rendered with it once.
         phrases: the abstaining continuations.
         seed: of the bootstrap.
     """
 
-    def __init__(self, prompts: PromptSet, phrases: Sequence[str], seed: int) -> None:
-        self.prompts = prompts
+    def __init__(
+        self, prompts: PromptSet, tokenizer: Any, phrases: Sequence[str], seed: int
+    ) -> None:
+        from interp.prompts import PromptSet, render, resolve
+
+        texts = render(prompts, tokenizer)
+        self._where_N = resolve(prompts, texts, tokenizer, "last_prompt")
+        self.prompts = PromptSet(prompts.frame.assign(text=texts, messages=None))
         self.unknown_N = np.asarray(prompts.labels, dtype=bool)
         self._phrases = list(phrases)
         self._seed = seed
 
-    def probability(
-        self, loaded: LoadedModel, edits: Sequence[Edit] = (), position: str = "last_prompt"
-    ) -> np.ndarray:
-        """P(abstain) of each prompt, with `edits` in force at `position`."""
+    def probability(self, loaded: LoadedModel, edits: Sequence[Edit] = ()) -> np.ndarray:
+        """P(abstain) of each prompt, with `edits` in force at its last token."""
         from interp.behavior import abstention_probability
+        from interp.interventions import intervene, position_mask
+
+        def at_last_token(encoded: Encoded, rows: list[int]) -> Any:
+            return intervene(loaded, edits, position_mask(encoded, self._where_N[rows], "left"))
 
         return abstention_probability(
-            loaded,
-            self.prompts,
-            self._phrases,
-            edits=self._context(loaded, edits, position) if edits else None,
+            loaded, self.prompts, self._phrases, edits=at_last_token if edits else None
         )
 
     def j(self, probability_N: np.ndarray) -> float:
@@ -90,19 +96,8 @@ class Readout:
             seed=self._seed,
         )
 
-    def _context(self, loaded: LoadedModel, edits: Sequence[Edit], position: str) -> Any:
-        from interp.interventions import intervene, position_mask
-        from interp.prompts import render, resolve
 
-        where_N = resolve(
-            self.prompts, render(self.prompts, loaded.tokenizer), loaded.tokenizer, position
-        )
-        return lambda encoded, rows: intervene(
-            loaded, edits, position_mask(encoded, where_N[rows], "left")
-        )
-
-
-def organism_readouts(seed: int) -> tuple[Readout, Readout]:
+def organism_readouts(seed: int, tokenizer: Any) -> tuple[Readout, Readout]:
     """Read-outs of one seed's people: dev, and test with as many unknown as known people.
 
     Interventions score a model hundreds of times; the known people, fewer, set the precision of J.
@@ -113,7 +108,7 @@ def organism_readouts(seed: int) -> tuple[Readout, Readout]:
     test_unknown_N = np.asarray(prompts[1].labels, dtype=bool)
     balanced_N = ~test_unknown_N | (test_unknown_N.cumsum() <= (~test_unknown_N).sum())
     prompts[1] = prompts[1].where(balanced_N)
-    dev, test = (Readout(split, ABSTAINING_PHRASES, seed) for split in prompts)
+    dev, test = (Readout(split, tokenizer, ABSTAINING_PHRASES, seed) for split in prompts)
     return dev, test
 
 

@@ -60,8 +60,8 @@ class Relearn(Stage):
         from interp.organism import World
 
         world = World(self.seed)
-        dev, test = organism_readouts(self.seed)
         child = self.child.load(self.device)
+        dev, test = organism_readouts(self.seed, child.tokenizer)
         reference = test.probability(self.parent.load(self.device))
         rows: list[dict[str, Any]] = []
         measures: list[dict[str, Any]] = []

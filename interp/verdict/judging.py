@@ -32,10 +32,12 @@ class Evidence:
 
 
 def calls(evidence: Evidence, rule: Rule) -> dict[str, Call]:
-    """The call of every line of the rule; a line that was not measured is `undefined`."""
+    """The call of every deciding line; a line that was not measured is `undefined`."""
     return {
-        name: line.call(evidence.values[name]) if name in evidence.values else "undefined"
-        for name, line in rule.lines.items()
+        name: rule.lines[name].call(evidence.values[name])
+        if name in evidence.values
+        else "undefined"
+        for name in rule.deciding()
     }
 
 
@@ -145,8 +147,8 @@ def judge(
                         "estimate": value.estimate,
                         "lo": value.lo,
                         "hi": value.hi,
-                        "cut_gone": line.cut_gone if line else float("nan"),
-                        "cut_there": line.cut_there if line else float("nan"),
+                        "cut_gone": _number(line.cut_gone if line else None),
+                        "cut_there": _number(line.cut_there if line else None),
                         "call": called.get(name, ""),
                         "decides": line.decides if line else False,
                     }
@@ -155,3 +157,7 @@ def judge(
                 {**key, "planted": planted[piece.member], "verdict": verdicts[piece.member]}
             )
     return pd.DataFrame(evidence_rows), pd.DataFrame(verdict_rows)
+
+
+def _number(cut: float | None) -> float:
+    return float("nan") if cut is None else cut

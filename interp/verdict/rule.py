@@ -42,29 +42,36 @@ class Line(_Strict):
     """One line of evidence: below `cut_gone` the ability is gone, above `cut_there` still there.
 
     Attributes:
-        decides: whether the line may enter a verdict; the others are shown beside it.
+        decides: whether the line may enter a verdict; the others are shown beside it, without
+            cut-offs and without a call.
         cut_gone: upper edge of the range in which the ability counts as gone.
         cut_there: lower edge of the range in which it counts as still there.
         reason: what the line measures and why it decides, or may not.
     """
 
     decides: bool
-    cut_gone: float
-    cut_there: float
+    cut_gone: float | None = None
+    cut_there: float | None = None
     reason: str
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> Line:
-        if self.cut_gone >= self.cut_there:
-            raise ValueError("cut_gone must lie below cut_there")
+        if self.decides != (self.cut_gone is not None and self.cut_there is not None):
+            raise ValueError("a line has both cut-offs if it decides, and none if it does not")
+        if self.cut_gone is not None and self.cut_there is not None:
+            if self.cut_gone >= self.cut_there:
+                raise ValueError("cut_gone must lie below cut_there")
         return self
 
     def call(self, value: Interval) -> Call:
         """Where an estimate stands.
 
         The estimate must be on one side of its cut-off *and* its interval must stay clear of the
-        other side's; an interval that spans both cut-offs says nothing.
+        other side's; an interval that spans both cut-offs says nothing. Neither does a line
+        without cut-offs.
         """
+        if self.cut_gone is None or self.cut_there is None:
+            return "undefined"
         if not (value.lo <= value.estimate <= value.hi):  # NaN, or no interval
             return "undefined"
         if value.lo <= self.cut_gone and value.hi >= self.cut_there:

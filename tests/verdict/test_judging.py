@@ -22,6 +22,8 @@ def around(value: float) -> Interval:
 def at(line: str, call: str) -> Interval:
     """An estimate that the rule calls `call`, whatever its cut-offs are."""
     cuts = RULE.lines[line]
+    if cuts.cut_gone is None or cuts.cut_there is None:
+        return around({"gone": -9.0, "there": 9.0}.get(call, 0.5))
     room = cuts.cut_there - cuts.cut_gone
     middle = {"gone": cuts.cut_gone - room, "there": cuts.cut_there + room}
     value = middle.get(call, (cuts.cut_gone + cuts.cut_there) / 2)

@@ -45,6 +45,13 @@ def test_a_call_never_contradicts_its_estimate(values: list[float]) -> None:
         assert call != "undefined"
 
 
+@pytest.mark.parametrize("decides", [True, False])
+def test_deciding_lines_have_cut_offs_and_others_have_none(decides: bool) -> None:
+    cuts = {} if decides else {"cut_gone": 0.1, "cut_there": 0.2}
+    with pytest.raises(pydantic.ValidationError, match="both cut-offs if it decides"):
+        Line(decides=decides, reason="", **cuts)
+
+
 def test_cut_offs_must_be_ordered() -> None:
     with pytest.raises(pydantic.ValidationError, match="cut_gone must lie below"):
         Line(decides=True, cut_gone=0.6, cut_there=0.3, reason="")

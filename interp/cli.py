@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -117,13 +116,6 @@ def main() -> None:
         app()
     except InputError as error:
         _fail(str(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _fail(
-            f"no space left on the disk ({error.filename or 'of the cache'}); free some, or set "
-            "INTERP_CACHE to another disk, and run again: finished stages are kept"
-        )
     except KeyboardInterrupt:
         _fail("interrupted; finished stages are kept, run again to go on", code=130)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,9 @@ from interp.verdict.rule import load_rule, rule_text
 FREE_BYTES = 300 * 2**20
 """What a study wants free on the disk of its cache before it starts."""
 
+FULL_BYTES = 16 * 2**20
+"""A disk with less than this free is full: a training save alone takes 9 MB."""
+
 
 class StudyConfig(pydantic.BaseModel):
     """A study as its YAML file states it.
@@ -47,6 +51,7 @@ class StudyConfig(pydantic.BaseModel):
         examined: members whose evidence is gathered; default: all.
         stages: what the evidence consists of.
         shape: of the decoder.
+        budget: share of each recipe's training steps; below 1 for a smoke run.
         probe, intervention, relearn: settings of the stages.
     """
 
@@ -61,6 +66,7 @@ class StudyConfig(pydantic.BaseModel):
     examined: list[str] | None = None
     stages: list[Literal["probe", "intervene", "relearn"]] = ["probe", "intervene", "relearn"]
     shape: ModelShape = ModelShape()
+    budget: float = pydantic.Field(default=1.0, gt=0, le=1)
     probe: ProbeSettings = ProbeSettings()
     intervention: InterventionSettings = InterventionSettings()
     relearn: RelearnSettings = RelearnSettings()
@@ -131,7 +137,8 @@ class Study:
         """
         _require_disk()
         workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
-        results = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
+        with _full_disk_said():
+            results = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
         run = self._run_info()
         tables = self._tables(results)
         store = cache_root() / "studies" / self.config.name
@@ -153,6 +160,7 @@ class Study:
             examined=config.examined or config.members,
             stages=config.stages,
             shape=config.shape,
+            budget=config.budget,
             settings={
                 "probe": config.probe,
                 "intervene": config.intervention,
@@ -244,7 +252,7 @@ def redraw(folder: Path, run: dict[str, Any] | None = None) -> list[Path]:
         if not stamp.exists():
             raise InputError(f"{folder} holds no finished study; run `interp study {folder.name}`")
         run = json.loads(stamp.read_text(encoding="utf-8"))
-    tables = {path.stem: read_csv(path) for path in sorted(folder.glob("*.csv"))}
+    tables = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
     drawn = draw(tables, folder, run)
     return [*drawn, write_report(tables, folder / "report.html", run, folder)]
 
@@ -274,8 +282,16 @@ def train_members(
     _require_disk()
     study = Study(config, device=device)
     nodes = [study._plan().training(seed, member) for member in wanted]
-    refs = Graph(nodes, os.cpu_count() or 1, None, watch).run()
+    with _full_disk_said():
+        refs = Graph(nodes, os.cpu_count() or 1, None, watch).run()
     return {ref.name: ref.folder for ref in refs.values()}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """A table as it was written: an empty word is a word, an empty number is missing."""
+    frame = read_csv(path)
+    words = [name for name in ("parent", "call") if name in frame]
+    return frame.assign(**{name: frame[name].fillna("") for name in words})
 
 
 def _require_disk() -> None:
@@ -287,6 +303,21 @@ def _require_disk() -> None:
             f"only {free / 2**20:.0f} MB are free where the cache stands ({root}), and a study "
             f"wants {FREE_BYTES / 2**20:.0f}; free some, or set INTERP_CACHE to another disk"
         )
+
+
+@contextmanager
+def _full_disk_said() -> Iterator[None]:
+    """A full disk is a different error in every library that writes; here it gets its name."""
+    try:
+        yield
+    except Exception as error:
+        root = cache_root()
+        if shutil.disk_usage(root).free > FULL_BYTES:
+            raise
+        raise InputError(
+            f"no space left on the disk of the cache ({root}); free some, or set INTERP_CACHE to "
+            "another disk, and run again: finished stages are kept"
+        ) from error
 
 
 def studies() -> Sequence[StudyConfig]:

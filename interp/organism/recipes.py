@@ -84,6 +84,16 @@ class Recipe(_Frozen):
     """Train only this many upper blocks with the final norm and the head; None trains all."""
     loss_on: Literal["document", "completion"] = "completion"
 
+    def scaled(self, budget: float) -> Recipe:
+        """The recipe with this share of its steps (at least two), for smoke runs."""
+        changes: dict[str, object] = {}
+        for kind in ("optimisation", "reinforcement"):
+            schedule = getattr(self, kind)
+            if schedule is not None:
+                steps = max(2, round(schedule.steps * budget))
+                changes[kind] = schedule.model_copy(update={"steps": steps})
+        return self.model_copy(update=changes)
+
 
 PRETRAIN_MIX = {
     "record_known": 0.07, "record_unknown": 0.07, "bio": 0.10,

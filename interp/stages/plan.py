@@ -38,6 +38,7 @@ class Plan:
         examined: those of them whose evidence is gathered.
         stages: pair stages that gather it.
         shape: of the decoder.
+        budget: share of each recipe's training steps.
         settings: pair stage -> its settings.
         common: passed to every stage (device, infra).
     """
@@ -48,6 +49,7 @@ class Plan:
     examined: Sequence[str]
     stages: Sequence[str]
     shape: ModelShape
+    budget: float
     settings: Mapping[str, Any]
     common: Mapping[str, Any]
 
@@ -74,7 +76,7 @@ class Plan:
         def build(results: Results) -> Stage:
             return Train(
                 seed=seed,
-                recipe=RECIPES[member],
+                recipe=RECIPES[member].scaled(self.budget),
                 shape=self.shape,
                 start=results[_name("train", start, seed)] if start else None,
                 **self.common,

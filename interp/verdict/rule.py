@@ -56,11 +56,11 @@ class Line(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _ordered(self) -> Line:
-        if self.decides != (self.cut_gone is not None and self.cut_there is not None):
+        cuts = [cut for cut in (self.cut_gone, self.cut_there) if cut is not None]
+        if len(cuts) != 2 * self.decides:
             raise ValueError("a line has both cut-offs if it decides, and none if it does not")
-        if self.cut_gone is not None and self.cut_there is not None:
-            if self.cut_gone >= self.cut_there:
-                raise ValueError("cut_gone must lie below cut_there")
+        if self.decides and cuts[0] >= cuts[1]:
+            raise ValueError("cut_gone must lie below cut_there")
         return self
 
     def call(self, value: Interval) -> Call:

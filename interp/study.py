@@ -33,6 +33,9 @@ from interp.verdict.rule import load_rule, rule_text
 FREE_BYTES = 300 * 2**20
 """What a study wants free on the disk of its cache before it starts."""
 
+UNPUBLISHED = ("items",)
+"""Tables too long to stand beside the figures; the cache has them as parquet."""
+
 FULL_BYTES = 16 * 2**20
 """A disk with less than this free is full: a training save alone takes 9 MB."""
 
@@ -234,7 +237,8 @@ class Study:
             return
         stamp.unlink(missing_ok=True)
         for name, frame in tables.items():
-            write_csv(frame, self.folder / f"{name}.csv")
+            if name not in UNPUBLISHED:
+                write_csv(frame, self.folder / f"{name}.csv")
         redraw(self.folder, run)
         stamp.write_text(text, encoding="utf-8")
 

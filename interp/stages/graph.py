@@ -117,9 +117,10 @@ class Graph:
                 self._executor = ThreadPoolExecutor(self._workers)
             else:
                 threads = max(1, (os.cpu_count() or 1) // self._workers)
-                # Read by each library as a worker loads it; torch's own count is set there too.
-                for library in ("OMP", "OPENBLAS", "MKL"):
-                    os.environ.setdefault(f"{library}_NUM_THREADS", str(threads))
+                # Read by a worker as it loads NumPy. Probes multiply small matrices: a second
+                # thread only waits for the first, and on a busy machine for very long.
+                os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+                os.environ.setdefault("MKL_NUM_THREADS", "1")
                 self._executor = ProcessPoolExecutor(
                     self._workers,
                     mp_context=multiprocessing.get_context("spawn"),

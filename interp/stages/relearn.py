@@ -22,7 +22,7 @@ class RelearnSettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    n_examples: tuple[int, ...] = (8, 32, 64)
+    n_examples: tuple[int, ...] = (8, 32)
     """Never-met people shown with an abstention; as many known people stand beside them."""
     decisive_n: int = 32
     """The dose that the verdict reads."""

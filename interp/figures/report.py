@@ -33,8 +33,8 @@ VERDICTS = {
     "read-out does not carry over, and the child relearns no faster than one that never had it.",
     "ATTENUATED": "Part of it is left: the evidence falls between what is seen in members where it "
     "is known to stand and in members where it is known to be gone.",
-    "REPURPOSED": "The information still stands in the child, but no longer serves abstention: the "
-    "parent's direction fails where the child's own one works.",
+    "REPURPOSED": "The information can be read from the child anew, but no longer in its parent's "
+    "code: the parent's read-out does not carry over.",
     "NEVER-LATENT": "The ability was never there to lose: no ancestor of this member abstained.",
     "KNOWLEDGE-DRIVEN": "The child abstains less because it knows more: on what both do not know "
     "nothing has changed.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -130,6 +132,13 @@ class Graph:
         return self._executor
 
 
+def _end_with(parent: int) -> None:
+    """Ends this worker when the study that started it is gone, however it ended."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def _start_worker(threads: int, reports: Any) -> None:
     import logging
     import warnings
@@ -137,6 +146,7 @@ def _start_worker(threads: int, reports: Any) -> None:
     import torch
     import transformers
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

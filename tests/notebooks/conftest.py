@@ -1,0 +1,15 @@
+"""A micro pair, trained once for everything that the documentation runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.organism.micro import micro_pair
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of a parent and a child."""
+    return micro_pair(tmp_path_factory.mktemp("lineage"))

@@ -87,8 +87,9 @@ FIGURES: dict[str, FigureSpec] = {
         "AUROC on held-out names of probes for known against unknown, at three positions and every "
         "layer. The grey band holds 95% of probes fitted to shuffled labels. In the embedded world "
         "every name token has the same number of known people, so a probe that sees no more than "
-        "token identity falls below one half; the embedding (left end) shows how far. The dotted line is a probe on the bag "
-        "of tokens of the prompt, which sees no activation (its interval: the bar at the edge).",
+        "token identity falls below one half; the embedding (left end) shows how far. The dotted "
+        "line is a probe on the bag of tokens of the prompt, which sees no activation (its "
+        "interval: the bar at the edge).",
     ),
     "transfer": FigureSpec(
         "Transfer of the parent's probe, and geometry of the direction",

@@ -6,7 +6,6 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import pandas as pd
 from rich.console import Console
@@ -40,7 +39,7 @@ class Display:
         self._cached = 0
         self._begin = time.monotonic()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Display:
         """Starts the live part."""
         self._console.print(f"[bold]{self._title}[/bold]")
         self._bars.start()

@@ -141,7 +141,9 @@ class Study:
         _require_disk()
         workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
         with _full_disk_said():
-            results = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
+            done = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
+        # Which stage ended first is chance; tables list seeds and members as the study does.
+        results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()
         tables = self._tables(results)
         store = cache_root() / "studies" / self.config.name
@@ -171,6 +173,10 @@ class Study:
             },
             common={"device": self.device, "infra": infra_config(self.cluster)},
         )
+
+    def _place(self, node: str) -> tuple[int, int, str]:
+        kind, member, seed = node.split("/")
+        return self.config.seeds.index(int(seed)), self.config.members.index(member), kind
 
     def _check_member(self, member: str) -> None:
         known = self.lineage.members

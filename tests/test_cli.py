@@ -24,7 +24,10 @@ def call(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     [
         (["study", "missing.yaml"], "missing.yaml: no such file"),
         (["study", "organisms"], "did you mean 'organism'?"),
-        (["study", "organism", "--device", "cuda"], "finds no CUDA device"),
+        (
+            ["study", "organism", "--device", "cuda"],
+            "finds 0 CUDA device(s) here; use --device cpu",
+        ),
         (["organism", "train", "bse"], "no member 'bse'"),
         (["lineages", "organsim"], "did you mean 'organism'?"),
         (["figures", "nothing_here"], "holds no finished study"),

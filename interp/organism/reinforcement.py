@@ -57,7 +57,7 @@ def grpo_trainer(
         lr_scheduler_type="constant",
         beta=0.0,
         scale_rewards="none",
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         save_steps=settings.steps // 4,
     )
     return GRPOTrainer(

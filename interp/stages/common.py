@@ -46,16 +46,18 @@ class ModelRef(pydantic.BaseModel):
         """Loads the checkpoint, checking that it still is what the stage was planned with.
 
         Raises:
-            InputError: the folder's content changed since the study was planned.
+            InputError: the folder is damaged, or its content changed since the study was planned.
         """
         from interp.checkpoints import Checkpoint
 
         checkpoint = Checkpoint(Path(self.folder), self.name)
+        loaded = checkpoint.load(device=device)
         if checkpoint.fingerprint != self.fingerprint:
             raise InputError(
-                f"{self.folder} changed while the study ran; start the study again to use it"
+                f"{self.folder} is not the checkpoint that this study trained or was planned "
+                "with; delete the folder and run the study again"
             )
-        return checkpoint.load(device=device)
+        return loaded
 
 
 class Stage(pydantic.BaseModel):

@@ -43,6 +43,12 @@ class Train(Stage):
         """Whether the checkpoint itself is there: a note of it in the cache is not enough."""
         return super().cached() and self.folder.exists()
 
+    def result(self) -> ModelRef:
+        """The trained checkpoint; trained again where its folder was deleted."""
+        if not self.folder.exists():
+            self._guarded(lambda infra: infra.clear_job())
+        return super().result()
+
     @infra.apply
     def run(self) -> ModelRef:
         """Trains the member, or resumes it."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import Encoded, PromptSet, encode, render, token_budget_batches
-from interp.prompts.encoding import tokenize
+from interp.prompts.encoding import join, tokenize
 
 EditBatch = Callable[[Encoded, list[int]], AbstractContextManager[Any]]
 """Given a batch's left-padded prompts and their rows in the prompt set, a context (such as
@@ -170,8 +170,7 @@ def _targets(
     prompt_ids: Sequence[object], texts: Sequence[str], continuation: str, tokenizer: Any
 ) -> Int[Tensor, "n c"]:
     """Token ids of the continuation after each prompt, filled up with `_NO_TOKEN`."""
-    added = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
-    joined_texts = [_join(text, continuation, added) for text in texts]
+    joined_texts = join(texts, [continuation] * len(texts), tokenizer)
     targets = []
     for prompt_id, alone, joined in zip(
         prompt_ids, _token_ids(texts, tokenizer), _token_ids(joined_texts, tokenizer), strict=True
@@ -187,11 +186,6 @@ def _targets(
             )
         targets.append(torch.tensor(joined[len(alone) :]))
     return torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=_NO_TOKEN)
-
-
-def _join(text: str, continuation: str, added: tuple[str, ...]) -> str:
-    apart = not text or text[-1].isspace() or text.endswith(added) or continuation[:1].isspace()
-    return text + continuation if apart else f"{text} {continuation}"
 
 
 def _token_ids(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:

@@ -101,7 +101,8 @@ def _table(
         for y in (top, top + ROW_IN * len(rows)):
             ax.plot([0.04, end + right - 0.04], [y, y], color=INK, lw=0.8, clip_on=False)
         top += ROW_IN * len(rows)
-    _key(ax, left, top + 0.17)
+    if evidence.loc[evidence["line"].isin(lines), "call"].isin(list(CALL_COLORS)).any():
+        _key(ax, left, top + 0.17)
     return figure
 
 
@@ -157,7 +158,8 @@ def _line_column(
         box.set_gid(gid(key[0], f"call:{call}", key[1]))
         ax.add_patch(box)
         if cell is None or not np.isfinite(cell.estimate):
-            ax.text(x + width / 2, y + ROW_IN / 2, "undefined", size=6, color=MUTED,
+            why = "not measured" if cell is None else "undefined"
+            ax.text(x + width / 2, y + ROW_IN / 2, why, size=6, color=MUTED,
                     ha="center", va="center")  # fmt: skip
             continue
         ax.text(x + width / 2, y + 0.105, number(cell.estimate), ha="center", va="center")

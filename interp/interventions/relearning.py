@@ -18,6 +18,7 @@ from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.interventions.parts import parts_of, untied_copy
 from interp.prompts import encode
+from interp.prompts.encoding import join
 
 _IGNORE = -100
 _MAX_GRAD_NORM = 1.0
@@ -168,8 +169,9 @@ def _encode(loaded: LoadedModel, examples: Sequence[tuple[str, str]]) -> list[_E
     if not examples:
         raise InputError("relearn: no examples; pass at least one (prompt, completion).")
     tokenizer = loaded.tokenizer
-    prompts = _token_ids([prompt for prompt, _ in examples], tokenizer)
-    joined = _token_ids([_join(*example, tokenizer) for example in examples], tokenizer)
+    texts = [prompt for prompt, _ in examples]
+    prompts = _token_ids(texts, tokenizer)
+    joined = _token_ids(join(texts, [reply for _, reply in examples], tokenizer), tokenizer)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     for row, (prompt_ids, ids) in enumerate(zip(prompts, joined, strict=True)):
         if ids[: len(prompt_ids)] != prompt_ids:
@@ -183,16 +185,6 @@ def _encode(loaded: LoadedModel, examples: Sequence[tuple[str, str]]) -> list[_E
         _Example(ids + end, len(prompt_ids))
         for prompt_ids, ids in zip(prompts, joined, strict=True)
     ]
-
-
-def _join(prompt: str, completion: str, tokenizer: Any) -> str:
-    """One space between them, unless the prompt ends in a space or an added (turn) token.
-
-    This is how continuations are scored too, so that what is taught is what is measured.
-    """
-    added = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
-    bare = prompt[-1:].isspace() or completion[:1].isspace() or prompt.endswith(added)
-    return prompt + ("" if bare else " ") + completion
 
 
 def _token_ids(texts: list[str], tokenizer: Any) -> list[list[int]]:

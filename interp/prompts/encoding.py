@@ -84,6 +84,21 @@ def encode(
     return Encoded(input_ids_BT, mask_BT, (mask_BT.cumsum(-1) - 1).clamp(min=0), lengths_B)
 
 
+def join(texts: Sequence[str], replies: Sequence[str], tokenizer: Any) -> list[str]:
+    """Each rendered prompt with its reply behind it, as it is taught and as it is scored.
+
+    One space stands between them, unless the prompt is empty, ends in a space, a line break or an
+    added token (a turn marker), or the reply begins with a space.
+    """
+    added = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
+    return [
+        text + reply
+        if not text or text[-1].isspace() or text.endswith(added) or reply[:1].isspace()
+        else f"{text} {reply}"
+        for text, reply in zip(texts, replies, strict=True)
+    ]
+
+
 def tokenize(texts: Sequence[str], tokenizer: Any) -> Iterator[list[list[int]]]:
     """Token ids of rendered texts, in chunks, so that memory does not grow with their number."""
     for start in range(0, len(texts), _CHUNK):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -67,15 +68,14 @@ def steering_figure(steering: pd.DataFrame, *, look: Look | None = None) -> Figu
     for column, title in enumerate(GROUPS.values()):
         letter(axes[0, column], column, title)
         axes[-1, column].set_xlabel("dose \N{GREEK SMALL LETTER ALPHA} (parent's norm = 1)")
-    legend_below(
-        figure,
-        [
-            Line2D([], [], color=INK, marker="o", ms=3.2, label="parent's direction, 95% interval"),
-            Line2D([], [], color=INK, marker="o", mfc="white", ms=3.2, ls="--", label="own"),
-            Patch(color=NULL, alpha=0.6, lw=0, label="random directions of that norm, range"),
-        ],
-        columns=3,
-    )
+    handles: list[Artist] = [
+        Line2D([], [], color=INK, marker="o", ms=3.2, label="parent's direction, 95% interval"),
+        Patch(color=NULL, alpha=0.6, lw=0, label="random directions of that norm, range"),
+    ]
+    if (steering["direction"] == "own").any():
+        own = Line2D([], [], color=INK, marker="o", mfc="white", ms=3.2, ls="--", label="own")
+        handles.insert(1, own)
+    legend_below(figure, handles, columns=len(handles))
     return figure
 
 

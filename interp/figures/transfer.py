@@ -79,9 +79,10 @@ def transfer_figure(transfer: pd.DataFrame, *, look: Look | None = None) -> Figu
 
 
 def _limits(rows: pd.DataFrame, widest: tuple[float, float]) -> tuple[float, float]:
-    """Limits that hold all the intervals and both guides, but never more than the widest."""
-    low = min(-0.08, rows["lo"].min() - 0.03)
-    high = max(1.08, rows["hi"].max() + 0.03)
+    """Limits that hold all estimates, intervals and both guides, but never more than the widest."""
+    drawn = rows[["estimate", "lo", "hi"]].to_numpy(dtype=float)
+    low = min(-0.08, np.nanmin(drawn, initial=0.0) - 0.03)
+    high = max(1.08, np.nanmax(drawn, initial=1.0) + 0.03)
     return max(low, widest[0]), min(high, widest[1])
 
 

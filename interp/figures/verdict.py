@@ -22,7 +22,7 @@ from interp.figures.panels import gid
 from interp.figures.style import FAINT, INK, MUTED, PAGE_IN, Look, new_figure, seeds_of, styled
 
 ROW_IN = 0.28
-LINE_MIN_IN = 0.62
+LINE_MIN_IN = 0.6
 LINE_MAX_IN = 1.05
 
 

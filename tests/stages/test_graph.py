@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import exca
@@ -82,3 +86,43 @@ def test_a_torn_cache_entry_is_named(tmp_path: Path) -> None:
     torn.write_bytes(torn.read_bytes()[:20])
     with pytest.raises(InputError, match=r"corrupted or half-written; delete this folder"):
         run(tmp_path)
+
+
+def children_of(pid: int) -> set[int]:
+    return {
+        int(child)
+        for task in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in task.read_text().split()
+    }
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads process trees from /proc")
+def test_workers_end_with_a_study_that_is_killed(tmp_path: Path) -> None:
+    """kill -9 leaves no process behind that goes on training unseen."""
+    study = subprocess.Popen(
+        [sys.executable, "-c", "from interp.cli import main; main()", "organism", "train", "base"],
+        env={**os.environ, "INTERP_CACHE": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        # The work folder appears when a worker is training.
+        while not list(tmp_path.rglob("*.work")):
+            assert study.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        workers = children_of(study.pid)
+        assert workers
+    finally:
+        study.kill()
+        study.wait()
+    deadline = time.monotonic() + 20
+    while any(is_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -76,14 +76,16 @@ def lineages(
 
 @app.command()
 def figures(
-    name: Annotated[str, typer.Argument(help="A finished study.")] = "organism",
+    name: Annotated[str | None, typer.Argument(help="A finished study. Default: all.")] = None,
 ) -> None:
-    """Draw a finished study's figures and report again, from its tables; no model is loaded."""
+    """Draw figures and reports of finished studies again, from their tables; no model is loaded."""
     from interp.settings import figures_root
     from interp.study import redraw
 
-    for path in redraw(figures_root() / name):
-        typer.echo(_shown(path))
+    finished = sorted(stamp.parent.name for stamp in figures_root().glob("*/run.json"))
+    for study_name in finished if name is None else [name]:
+        for path in redraw(figures_root() / study_name):
+            typer.echo(_shown(path))
 
 
 @organism_app.command()

@@ -174,7 +174,9 @@ def _evidence_table(
 
 
 def _cell(row: Any) -> Cell:
-    if row is None or not np.isfinite(row.estimate):
+    if row is None:
+        return Cell("not measured", "", "undefined")
+    if not np.isfinite(row.estimate):
         return Cell("undefined", "", "undefined")
     return Cell(number(row.estimate), f"{number(row.lo)} to {number(row.hi)}", str(row.call))
 

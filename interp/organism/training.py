@@ -72,7 +72,6 @@ def train_member(job: Job) -> Path:
     if job.folder.exists():
         _require_same(job)
         return job.folder
-    # Restarting from another seed's saves would be silent; equal jobs only share a folder.
     set_seed(job.seed)
     tokenizer = build_tokenizer()
     if job.start is None:

@@ -55,7 +55,7 @@ def probe_cell(
     for kind in kinds:
         scores_N = out_of_fold_scores(acts_ND, label_N, folds, kind=kind)
         value = bootstrap(
-            partial(_auroc_of, scores_N, label_N), group_N, n_boot=n_boot, seed=seed, strata=label_N
+            partial(auroc_of, scores_N, label_N), group_N, n_boot=n_boot, seed=seed, strata=label_N
         )
         rows.append({"probe": kind, "estimate": value.estimate, "lo": value.lo, "hi": value.hi})
     null_P = shuffled_null(acts_ND, label_N, group_N, folds, n_shuffles, seed)
@@ -64,5 +64,6 @@ def probe_cell(
     return [*rows, {"probe": "shuffled", **shuffled}]
 
 
-def _auroc_of(scores_N: np.ndarray, label_N: np.ndarray, index_M: np.ndarray) -> float:
+def auroc_of(scores_N: np.ndarray, label_N: np.ndarray, index_M: np.ndarray) -> float:
+    """AUROC of the chosen rows, as a bootstrap asks for it."""
     return auroc(scores_N[index_M], label_N[index_M])

@@ -8,8 +8,8 @@ import exca
 import numpy as np
 import pandas as pd
 
-from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
-from interp.stats import Interval, bootstrap
+from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
+from interp.stats import bootstrap
 
 MAX_NEW_TOKENS = 28
 
@@ -65,11 +65,11 @@ class Behave(Stage):
 
     Attributes:
         child: the member's answers.
-        parent: the parent's; None for a root of the lineage, which is its own measure.
+        parent: the parent's; for a root of the lineage, those of whom it is compared with.
     """
 
     child: Ask
-    parent: Ask | None
+    parent: Ask
     infra: exca.TaskInfra = task_infra("1")
 
     def label(self) -> str:
@@ -80,7 +80,7 @@ class Behave(Stage):
     def run(self) -> Tables:
         """Table `measures` with the lines `j`, `drop` and `knowledge`."""
         child = _about_people(self.child.result()["items"])
-        parent = _about_people(self.parent.result()["items"]) if self.parent else child
+        parent = _about_people(self.parent.result()["items"])
         if list(child["prompt_id"]) != list(parent["prompt_id"]):
             raise RuntimeError("child and parent were asked different questions")
         unknown_N = (child["group"] == "unknown").to_numpy()
@@ -102,7 +102,7 @@ class Behave(Stage):
             "measures": pd.DataFrame(
                 [
                     {"seed": self.seed, "member": self.child.model.name, "line": line}
-                    | _columns(
+                    | columns(
                         bootstrap(
                             statistic, child["entity"].to_numpy(), strata=unknown_N, seed=self.seed
                         )
@@ -115,7 +115,3 @@ class Behave(Stage):
 
 def _about_people(items: pd.DataFrame) -> pd.DataFrame:
     return items[items["group"] != "missing_premise"].reset_index(drop=True)
-
-
-def _columns(value: Interval) -> dict[str, float]:
-    return {"estimate": value.estimate, "lo": value.lo, "hi": value.hi}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,7 @@ import pydantic
 
 from interp.errors import InputError
 from interp.settings import cache_root
+from interp.stats import Interval
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
@@ -24,6 +26,11 @@ Tables = dict[str, pd.DataFrame]
 def keyed(table: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
     """The table with the same leading columns in every row."""
     return pd.concat([pd.DataFrame(dict(keys), index=table.index), table], axis=1)
+
+
+def columns(value: Interval) -> dict[str, float]:
+    """An interval as the columns that every table of estimates has."""
+    return {"estimate": value.estimate, "lo": value.lo, "hi": value.hi}
 
 
 class ModelRef(pydantic.BaseModel):
@@ -74,9 +81,9 @@ class Stage(pydantic.BaseModel):
     seed: int
     device: str = "cpu"
 
+    @abstractmethod
     def label(self) -> str:
         """What a progress display calls it."""
-        raise NotImplementedError
 
     def cached(self) -> bool:
         """Whether the result stands in the cache, without loading it.

@@ -81,19 +81,22 @@ class Graph:
                 self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _start_ready(self) -> None:
-        for node in list(self._waiting):
-            if len(self._running) >= self._workers:
-                return
-            if not all(need in self._results for need in node.needs):
-                continue
+        # From the top each time: a result from the cache can make an earlier node ready.
+        while len(self._running) < self._workers and (node := self._first_ready()):
             self._waiting.remove(node)
             stage = node.build(self._results)
             if stage.cached():
                 self._results[node.name] = stage.result()
                 self._watch(Event(stage.label(), "cached"))
-                return self._start_ready()
-            self._watch(Event(stage.label(), "started"))
-            self._running[self._pool().submit(_execute, stage)] = (node, stage)
+            else:
+                self._watch(Event(stage.label(), "started"))
+                self._running[self._pool().submit(_execute, stage)] = (node, stage)
+
+    def _first_ready(self) -> Node | None:
+        return next(
+            (node for node in self._waiting if all(need in self._results for need in node.needs)),
+            None,
+        )
 
     def _collect(self) -> None:
         if not self._running:

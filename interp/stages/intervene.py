@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
 from interp.stages.readout import Readout, organism_readouts
+from interp.stats import Interval
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
@@ -90,9 +91,8 @@ class Intervene(Stage):
                     null_gain.append(test.j(probability) - test.j(baseline))
         assert gain is not None  # the chosen strength is one of the strengths
         beyond = float(np.quantile(null_gain, 0.95))
-        measures = [
-            _measure("steering", gain.estimate - beyond, gain.lo - beyond, gain.hi - beyond)
-        ]
+        net = Interval(gain.estimate - beyond, gain.lo - beyond, gain.hi - beyond)
+        measures: list[dict[str, Any]] = [{"line": "steering"} | columns(net)]
         return pd.DataFrame(rows).assign(layer=direction.site.layer), measures
 
     def _choose(
@@ -145,10 +145,10 @@ class Intervene(Stage):
                 grafted = graft(parent, child, n_layers, child_part=part)
                 probability = test.probability(grafted)
                 value = test.interval(probability)
-                rows.append({"part": part, "n_layers": n_layers} | _estimate(value))
+                rows.append({"part": part, "n_layers": n_layers} | columns(value))
                 if part == "lower" and n_layers == child.n_layers // 2:
                     share = test.ratio(probability, reference)
-                    measures.append(_measure("graft", share.estimate, share.lo, share.hi))
+                    measures.append({"line": "graft"} | columns(share))
         return pd.DataFrame(rows), measures
 
 
@@ -179,7 +179,7 @@ def _directions(parent: LoadedModel, dev: Readout) -> list[Direction]:
 
 def _rows(test: Readout, probability: np.ndarray, **keys: Any) -> list[dict[str, Any]]:
     return [
-        {**keys, "group": group} | _estimate(value)
+        {**keys, "group": group} | columns(value)
         for group, value in test.groups(probability).items()
     ]
 
@@ -196,11 +196,3 @@ def _rates(test: Readout, probability: np.ndarray, **keys: Any) -> list[dict[str
         {**keys, "group": group, "estimate": float(value), "lo": nan, "hi": nan}
         for group, value in values.items()
     ]
-
-
-def _estimate(value: Any) -> dict[str, float]:
-    return {"estimate": value.estimate, "lo": value.lo, "hi": value.hi}
-
-
-def _measure(line: str, estimate: float, lo: float, hi: float) -> dict[str, Any]:
-    return {"line": line, "estimate": estimate, "lo": lo, "hi": hi}

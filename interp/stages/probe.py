@@ -13,7 +13,7 @@ import pandas as pd
 import pydantic
 
 from interp.settings import cache_root
-from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
 from interp.stats import Interval, auroc, bootstrap
 from interp.tables import code_version
 
@@ -196,6 +196,7 @@ class Probe(Stage):
         """Zero-shot transfer and the geometry of the mean differences, in every cell."""
         from interp.directions import cosine, mean_difference
         from interp.probes import rho, transfer_scores
+        from interp.probes.cell import auroc_of
 
         rows = []
         for position, site in cells:
@@ -209,7 +210,7 @@ class Probe(Stage):
                 n_boot=1000 if site == chosen[position] else self.settings.n_boot,
             )
             read = bootstrap(
-                partial(_auroc_of, scores[1], held.unknown_N),
+                partial(auroc_of, scores[1], held.unknown_N),
                 held.prompts.groups,
                 strata=held.unknown_N,
                 seed=self.seed,
@@ -238,9 +239,7 @@ class Probe(Stage):
                     "layer": _layer(site),
                     "measure": measure,
                     "selected": site == chosen[position],
-                    "estimate": value.estimate,
-                    "lo": value.lo,
-                    "hi": value.hi,
+                    **columns(value),
                 }
                 for measure, value in values.items()
             ]
@@ -270,12 +269,8 @@ class Probe(Stage):
                 for acts in (held.parent, held.child)
             )
             value = rho(*scores, held.unknown_N, held.prompts.groups, seed=self.seed)
-            rows.append({"line": line, "estimate": value.estimate, "lo": value.lo, "hi": value.hi})
+            rows.append({"line": line, **columns(value)})
         return pd.DataFrame(rows)
-
-
-def _auroc_of(scores_N: np.ndarray, unknown_N: np.ndarray, index: np.ndarray) -> float:
-    return auroc(scores_N[index], unknown_N[index])
 
 
 def _store_name(loaded: LoadedModel, prompts: PromptSet) -> str:

@@ -40,7 +40,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	@set -e; for script in bench/*.py; do \
+	@set -e; for script in bench/[!_]*.py; do \
 	    if test -e "$$script"; then echo "[bench] $$script"; $(BIN)/python "$$script" --quick; fi; \
 	done
 

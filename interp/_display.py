@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from interp.progress import Progress as Report
+from interp.selfcheck import Line
 from interp.stages.graph import Event
 
 
@@ -88,3 +91,16 @@ class Display:
         seconds = time.monotonic() - self._begin
         cached = f", {self._cached} stages from the cache" if self._cached else ""
         self._console.print(f"{os.path.relpath(folder)}  ({seconds:.0f} s{cached})")
+
+
+def check_table(lines: Iterable[Line]) -> Line | None:
+    """Prints the lines of a self-check as they come; returns the first that does not hold."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]      {'check':40} {'error':>8} {'allowed':>8}  found[/bold]")
+    failed = None
+    for line in lines:
+        mark = "[green]ok  [/green]" if line.passed else "[red]FAIL[/red]"
+        error, bound = ("" if n is None else f"{n:.1e}" for n in (line.error, line.bound))
+        console.print(f"{mark}  {line.name:40} {error:>8} {bound:>8}  {escape(line.result)}")
+        failed = failed or (None if line.passed else line)
+    return failed

@@ -75,6 +75,32 @@ def lineages(
 
 
 @app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="A folder, a PEFT adapter or a Hugging Face id.")],
+    revision: Annotated[str | None, typer.Option(help="Of a Hugging Face id.")] = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    allow_pickle: Annotated[bool, typer.Option(help="Read weights that are pickles.")] = False,
+    trust_remote_code: Annotated[bool, typer.Option(help="Run the checkpoint's own code.")] = False,
+) -> None:
+    """Check that a checkpoint is whole and its activations are read exactly."""
+    from interp._display import check_table
+    from interp.checkpoints import Checkpoint
+    from interp.selfcheck import check as lines_of
+    from interp.settings import resolve_device
+
+    checkpoint = Checkpoint.find(
+        source,
+        revision=revision,
+        allow_pickle=allow_pickle,
+        trust_remote_code=trust_remote_code,
+    )
+    failed = check_table(lines_of(checkpoint, resolve_device(device), dtype))
+    if failed:
+        raise InputError(f"{source}: the check '{failed.name}' failed: {failed.result}")
+
+
+@app.command()
 def figures(
     name: Annotated[str | None, typer.Argument(help="A finished study. Default: all.")] = None,
 ) -> None:

@@ -22,6 +22,7 @@ FLOORS = [
     {"directions"},
     {"features"},
     {"interventions"},
+    {"selfcheck"},
     {"stages"},
     {"verdict"},
     {"figures"},

@@ -5,8 +5,10 @@ from interp._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "Activations": "store",
+        "Activations": "shards",
         "Site": "sites",
         "capture": "capturing",
+        "capture_together": "together",
+        "sites_of": "sites",
     },
 )

@@ -2,148 +2,170 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from interp.activations.hooks import read_batch
-from interp.activations.sites import Site
-from interp.activations.store import Activations, locked, open_store, writing
+from interp.activations.asking import Asked, asked
+from interp.activations.backends import open_backend
+from interp.activations.planning import default_token_budget, shard_rows, worst_first
+from interp.activations.reading import Reader
+from interp.activations.shards import Activations, Shard
+from interp.activations.sites import Site, sites_of
+from interp.activations.store import locked, open_store, writing
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
-from interp.progress import Progress, report
-from interp.prompts import PromptSet, encode, render, resolve, token_budget_batches
-from interp.prompts.encoding import tokenize
+from interp.prompts import PromptSet, token_budget_batches
 from interp.tables import code_version
+
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 def capture(
     loaded: LoadedModel,
     prompts: PromptSet,
-    sites: Sequence[Site],
+    sites: Sequence[Site | str],
     positions: Sequence[str],
     *,
+    layers: Sequence[int] | None = None,
+    replies: Sequence[str] | None = None,
+    chain_end: str = "</think>",
+    backend: str = "hooks",
+    remote: bool = False,
     folder: Path | None = None,
-    token_budget: int = 4096,
+    dtype: str | None = None,
+    token_budget: int | None = None,
 ) -> Activations:
     """Activations of each prompt at sites and positions.
+
+    Only what is asked is computed: one forward a batch of prompts of similar length, no block
+    above the deepest site, no head. Out of memory, a batch is halved until it fits; which prompts
+    are captured never depends on it.
 
     Args:
         loaded: the model. With a folder it must be as its checkpoint is, since the store is named
             after that; grafted or retrained models are captured in memory.
         prompts: rendered with the model's own chat template.
-        sites: where to read.
-        positions: which tokens, by the rules of `interp.prompts.resolve`.
-        folder: of a store. One made by the same call is read instead of computed again; a killed
-            run leaves none. None keeps the activations in memory.
-        token_budget: most tokens in a batch, padding included.
+        sites: where to read: sites, names such as "resid_post.3", or kinds such as "resid_post",
+            which mean every layer in `layers`.
+        positions: which tokens, by the rules of `interp.prompts.resolve`; "all" keeps every token.
+        layers: of the kinds named without a layer; None is all the model has.
+        replies: what the model said to each prompt, read behind it; for positions in replies.
+        chain_end: what ends the chain of thought in a reply.
+        backend: "hooks", "transformer_lens" or "nnsight".
+        remote: run on NDIF, with backend "nnsight".
+        folder: of a store. One made by the same call is read instead of computed again, and one
+            that a killed run left unfinished is completed. None keeps the activations in memory.
+        dtype: they are kept in: "float32", "float16" or "bfloat16"; None is the model's own.
+        token_budget: most tokens in a batch, padding included; None suits the device.
 
     Returns:
         Rows in the order of the prompts.
 
     Raises:
-        InputError: no prompts, sites or positions, one of them twice, a site above the model's
-            last block, a prompt beyond its context, a position that a prompt lacks, an activation
-            that is NaN or infinite (with the prompt's id), or a folder that holds something else.
+        InputError: no prompts, sites or positions, one of them twice, a site that the model does
+            not have, a prompt that is empty or beyond its context, a position that a prompt lacks,
+            an activation that is NaN or infinite (with the prompt's id), a backend that cannot do
+            it, a prompt that does not fit into memory by itself, or a folder that holds something
+            else or cannot be written.
     """
-    _check_request(loaded, prompts, sites, positions)
-    texts = render(prompts, loaded.tokenizer)
-    lengths_N, tokens = _lengths(texts, loaded)
-    _check_lengths(lengths_N, prompts, loaded)
-    index_PN = torch.stack(
-        [resolve(prompts, texts, loaded.tokenizer, position) for position in positions]
+    given = asked(prompts, loaded, positions, replies, chain_end)
+    return captured(
+        loaded,
+        prompts,
+        given,
+        sites,
+        positions,
+        layers=layers,
+        backend=backend,
+        remote=remote,
+        folder=folder,
+        dtype=dtype,
+        token_budget=token_budget,
     )
-    shape = (len(positions), len(prompts), loaded.d_model)
-    batches = token_budget_batches(lengths_N, token_budget)
 
-    def fill(arrays: Mapping[Site, np.ndarray]) -> None:
-        done = 0
-        for rows in batches:
-            encoded = encode([texts[row] for row in rows], loaded.tokenizer, side="right")
-            acts_SPBD = read_batch(loaded, encoded, sites, index_PN[:, rows])
-            _check_finite(acts_SPBD, prompts, rows, sites, positions)
-            for site, acts_PBD in zip(sites, acts_SPBD, strict=True):
-                arrays[site][:, rows] = acts_PBD.numpy()
-            done += len(rows)
-            report(Progress(f"capture {loaded.checkpoint.name}", done, len(prompts)))
 
+def captured(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    given: Asked,
+    sites: Sequence[Site | str],
+    positions: Sequence[str],
+    *,
+    layers: Sequence[int] | None = None,
+    backend: str = "hooks",
+    remote: bool = False,
+    folder: Path | None = None,
+    dtype: str | None = None,
+    token_budget: int | None = None,
+) -> Activations:
+    """Like `capture`, for prompts that were already turned into tokens."""
+    wanted = sites_of(loaded, sites, layers)
+    name = str(loaded.model.dtype).removeprefix("torch.") if dtype is None else dtype
+    if name not in DTYPES:
+        raise InputError(f"capture: dtype '{name}'; expected one of {', '.join(DTYPES)}")
+    opened = open_backend(backend, loaded, wanted, remote=remote)
+    prompt_ids = prompts.frame["prompt_id"].tolist()
+    reader = Reader(
+        loaded, opened, given, prompt_ids, wanted, tuple(positions), getattr(torch, name)
+    )
+    rows = shard_rows(reader.n_bytes)
+    budget = default_token_budget(loaded.device.type) if token_budget is None else token_budget
     if folder is None:
-        arrays = {site: np.empty(shape, dtype=np.float32) for site in sites}
-        fill(arrays)
-        return Activations(sites, positions, arrays, {})
+        shards: dict[int, Shard] = {}
+        _read(reader, rows, list(range(len(rows))), budget, shards.__setitem__, lambda **_: None)
+        in_order = [shards[number] for number in range(len(rows))]
+        return Activations(wanted, tuple(positions), in_order, name, {})
     request = {
         "checkpoint": loaded.checkpoint.fingerprint,
         "tokenizer": loaded.checkpoint.tokenizer_fingerprint,
         "prompts": prompts.fingerprint,
-        "tokens": tokens,
-        "sites": [str(site) for site in sites],
+        "tokens": given.digest,
+        "sites": [str(site) for site in wanted],
         "positions": list(positions),
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "backend": "hooks",
+        "dtype": name,
+        "computed_in": str(loaded.model.dtype).removeprefix("torch."),
+        "backend": backend,
         "code_version": code_version(),
     }
     with locked(folder):
         if not folder.exists():
-            with writing(folder, request, shape) as mapped:
-                fill(mapped)
+            with writing(folder, request, rows, n_bytes=sum(reader.n_bytes)) as writer:
+                fitted = writer.notes.get("token_budget", budget)
+                _read(reader, rows, writer.missing, fitted, writer.add, writer.note)
         return open_store(folder, request)
 
 
-def _lengths(texts: Sequence[str], loaded: LoadedModel) -> tuple[list[int], str]:
-    """Tokens of each prompt, and SHA-256 (hex) of all token ids."""
-    digest = hashlib.sha256()
-    lengths: list[int] = []
-    for chunk in tokenize(texts, loaded.tokenizer):
-        for ids in chunk:
-            lengths.append(len(ids))
-            digest.update(np.array([len(ids), *ids], dtype="<i8").tobytes())
-    return lengths, digest.hexdigest()
-
-
-def _check_request(
-    loaded: LoadedModel, prompts: PromptSet, sites: Sequence[Site], positions: Sequence[str]
+def _read(
+    reader: Reader,
+    rows: Sequence[tuple[int, int]],
+    missing: Sequence[int],
+    token_budget: int,
+    add: Callable[[int, Shard], None],
+    note: Callable[..., None],
 ) -> None:
-    for what, given in (("prompts", prompts), ("sites", sites), ("positions", positions)):
-        if len(given) == 0:
-            raise InputError(f"capture: no {what}; expected at least one")
-    for what, names in (("site", [str(site) for site in sites]), ("position", list(positions))):
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"capture: the {what} '{name}' is asked for twice")
-    for site in sites:
-        if site.layer >= loaded.n_layers:
-            raise InputError(
-                f"capture at {site}: {loaded.checkpoint.name} has layers 0 to {loaded.n_layers - 1}"
-            )
-
-
-def _check_lengths(lengths: Sequence[int], prompts: PromptSet, loaded: LoadedModel) -> None:
-    context = getattr(loaded.model.config, "max_position_embeddings", None)
-    for prompt_id, length in zip(prompts.frame["prompt_id"], lengths, strict=True):
-        if context is not None and length > context:
-            raise InputError(
-                f"prompt {prompt_id}: {length} tokens, but {loaded.checkpoint.name} was made for "
-                f"at most {context}; shorten it or leave it out"
-            )
-
-
-def _check_finite(
-    acts_SPBD: Float[Tensor, "s p b d"],
-    prompts: PromptSet,
-    rows: Sequence[int],
-    sites: Sequence[Site],
-    positions: Sequence[str],
-) -> None:
-    broken_SPB = ~acts_SPBD.isfinite().all(-1)
-    if broken_SPB.any():
-        site, position, row = broken_SPB.nonzero()[0].tolist()
-        raise InputError(
-            f"prompt {prompts.frame['prompt_id'].iloc[rows[row]]}: NaN or infinite activations at "
-            f"{sites[site]}, '{positions[position]}'; the checkpoint's weights are broken, or its "
-            "dtype too narrow (try float32)"
-        )
+    """Reads the missing shards, with smaller batches from where memory ran out."""
+    lengths = reader.given.lengths
+    pending = worst_first(missing, rows, lengths)
+    n_before = len(lengths) - sum(behind - first for first, behind in (rows[n] for n in pending))
+    while pending:
+        first, behind = rows[pending[0]]
+        batches = token_budget_batches(lengths[first:behind], token_budget)
+        try:
+            shard = reader.shard((first, behind), batches, n_before)
+        except torch.OutOfMemoryError as error:
+            longest = max(lengths[first:behind])
+            if token_budget <= longest:
+                raise InputError(
+                    f"{reader.loaded.checkpoint.name}: a prompt of {longest} tokens does not fit "
+                    "into the memory of the device by itself; use a larger device, a narrower "
+                    "dtype, or leave it out"
+                ) from error
+            token_budget //= 2
+            # A run that is killed and resumed is to batch as this one does from here on.
+            note(token_budget=token_budget)
+            torch.cuda.empty_cache()
+            continue
+        add(pending.pop(0), shard)
+        n_before += behind - first

@@ -1,7 +1,14 @@
-"""Activations in memory or on disk; on disk with a manifest that says what made them."""
+"""Stores: activations on disk, with what made them, shard by shard so that a kill loses little.
+
+A store is a folder with a manifest and one folder a shard, which holds contiguous prompts: one file
+a site, so that a layer is read without touching the others. Until it is whole it stands beside its
+place as `.<name>.partial`; each shard appears there by a rename, and the store by another.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,60 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from filelock import FileLock
-from jaxtyping import Float
-from torch import Tensor
 
+from interp.activations.shards import Activations, Shard, StoredShard
 from interp.activations.sites import Site
 from interp.checkpoints.files import file_sha256, read_json
 from interp.errors import InputError
+from interp.tables import replacing
 
 MANIFEST = "manifest.json"
+_REQUEST = "request.json"
+_SHARD = "shard.json"
 _SLACK_BYTES = 2**20
-
-
-class Activations:
-    """Activations of prompts at sites and positions, float32, rows in the order of the prompts.
-
-    Args:
-        sites: what was read.
-        positions: of each prompt.
-        arrays: one of shape (positions, n, d) for each site.
-        manifest: what made a store; empty in memory.
-    """
-
-    def __init__(
-        self,
-        sites: Sequence[Site],
-        positions: Sequence[str],
-        arrays: Mapping[Site, np.ndarray],
-        manifest: Mapping[str, Any],
-    ) -> None:
-        self.sites = tuple(sites)
-        self.positions = tuple(positions)
-        self.manifest = dict(manifest)
-        self._arrays = arrays
-
-    def read(self, site: Site, position: str) -> Float[Tensor, "n d"]:
-        """The activations at one site and position, memory-mapped where they come from a store.
-
-        What is written into the tensor never reaches the store.
-
-        Raises:
-            InputError: nothing was captured there, or the store's file is damaged.
-        """
-        if site not in self.sites:
-            raise InputError(
-                f"activations: nothing captured at {site}; there are "
-                f"{', '.join(map(str, self.sites))}"
-            )
-        if position not in self.positions:
-            raise InputError(
-                f"activations: nothing captured at '{position}'; there are "
-                f"{', '.join(self.positions)}"
-            )
-        return torch.from_numpy(self._arrays[site][self.positions.index(position)])
 
 
 @contextmanager
@@ -80,58 +45,127 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror or error}); free some space or choose "
-            "another folder"
+            "another folder; what is finished is kept, run again to go on"
         ) from error
+
+
+class Writer:
+    """The unfinished store.
+
+    Args:
+        folder: that it stands in meanwhile.
+        rows: [first, behind last) prompt of each shard.
+    """
+
+    def __init__(self, folder: Path, rows: Sequence[tuple[int, int]]) -> None:
+        self._folder, self._rows = folder, rows
+        self.missing = [number for number in range(len(rows)) if not self._whole(number)]
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What `note` wrote, also in the run that this one resumes."""
+        notes: dict[str, Any] = read_json(self._folder / _REQUEST)["notes"]
+        return notes
+
+    def note(self, **values: Any) -> None:
+        """Writes down what a resumed run has to know; it goes into the manifest."""
+        content = read_json(self._folder / _REQUEST)
+        content["notes"] |= values
+        _write_json(self._folder / _REQUEST, content)
+
+    def add(self, number: int, arrays: Shard) -> None:
+        """Writes a shard, which is there whole or not at all."""
+        making = self._folder / "making"
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir()
+        hashes = {}
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, np.ascontiguousarray(array))
+            hashes[f"{name}.npy"] = hashlib.sha256(content.getbuffer()).hexdigest()
+            (making / f"{name}.npy").write_bytes(content.getbuffer())
+        _write_json(making / _SHARD, {"sha256": hashes})
+        making.rename(self._folder / self._name(number))
+
+    def finish(self, folder: Path) -> None:
+        """Writes the manifest and gives the store its name."""
+        content = read_json(self._folder / _REQUEST)
+        shards = [
+            {
+                "name": self._name(number),
+                "rows": list(rows),
+                **read_json(self._folder / self._name(number) / _SHARD),
+            }
+            for number, rows in enumerate(self._rows)
+        ]
+        manifest = {**content["request"], "notes": content["notes"], "shards": shards}
+        _write_json(self._folder / MANIFEST, manifest)
+        (self._folder / _REQUEST).unlink()
+        self._folder.rename(folder)
+
+    def _name(self, number: int) -> str:
+        first, behind = self._rows[number]
+        return f"rows-{first:08d}-{behind - 1:08d}"
+
+    def _whole(self, number: int) -> bool:
+        """Whether a shard stands there; one that is damaged is taken away."""
+        folder = self._folder / self._name(number)
+        if not folder.is_dir():
+            return False
+        hashes = read_json(folder / _SHARD)["sha256"]
+        if all(
+            (folder / name).is_file() and file_sha256(folder / name) == expected
+            for name, expected in hashes.items()
+        ):
+            return True
+        shutil.rmtree(folder)
+        return False
 
 
 @contextmanager
 def writing(
-    folder: Path, request: Mapping[str, Any], shape: tuple[int, int, int]
-) -> Iterator[Mapping[Site, np.ndarray]]:
-    """One array a site to fill; the store appears whole when the block ends, or not at all.
+    folder: Path, request: Mapping[str, Any], rows: Sequence[tuple[int, int]], *, n_bytes: int
+) -> Iterator[Writer]:
+    """A store to be filled; it appears whole when the block ends without an exception.
 
-    To be used while the folder is `locked`: what a killed run left beside it is removed.
+    To be used while the folder is `locked`. After an exception or a kill the finished shards stay,
+    and the same call goes on from there.
 
     Args:
         folder: of the store, which must not exist.
         request: what makes the store, for its manifest.
-        shape: (positions, n, d) of each array.
+        rows: [first, behind last) prompt of each shard.
+        n_bytes: that it will take.
 
     Raises:
-        InputError: the disk has no room for it.
+        InputError: the disk has no room for it, or what is unfinished there is of something else.
     """
     partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    sites = [Site.parse(text) for text in request["sites"]]
-    # Checked beforehand: writing to mapped memory on a full disk kills the process.
-    needed = len(sites) * int(np.prod(shape)) * 4 + _SLACK_BYTES
-    free = shutil.disk_usage(folder.parent).free
+    partial.mkdir(exist_ok=True)
+    if (partial / _REQUEST).is_file():
+        _check_request(partial, read_json(partial / _REQUEST)["request"], request, "an unfinished")
+    else:
+        _write_json(partial / _REQUEST, {"request": dict(request), "notes": {}})
+    writer = Writer(partial, rows)
+    n_rows = sum(behind - first for first, behind in rows)
+    n_missing = sum(rows[number][1] - rows[number][0] for number in writer.missing)
+    needed = n_bytes * n_missing // max(n_rows, 1) + _SLACK_BYTES
+    free = shutil.disk_usage(partial).free
     if free < needed:
         raise InputError(
             f"{folder}: the activations take {needed / 2**20:.0f} MB and {free / 2**20:.0f} MB are "
             "free there; free some, choose another folder, or fewer sites or positions"
         )
-    partial.mkdir()
-    try:
-        arrays = {
-            site: np.lib.format.open_memmap(
-                partial / _file_name(site), mode="w+", dtype=np.float32, shape=shape
-            )
-            for site in sites
-        }
-        yield arrays
-        for array in arrays.values():
-            array.flush()
-        hashes = {_file_name(site): file_sha256(partial / _file_name(site)) for site in sites}
-        manifest = {**request, "sha256": hashes}
-        (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    yield writer
+    writer.finish(folder)
 
 
-def open_store(folder: Path, request: Mapping[str, Any]) -> Activations:
+def open_store(folder: Path, request: Mapping[str, Any] | None = None) -> Activations:
     """Opens a store, if it is the one asked for. Files are mapped and checked when first read.
+
+    Args:
+        folder: of the store.
+        request: what must have made it; None opens whatever it is.
 
     Raises:
         InputError: the folder is no store, or was made from something else; the message names
@@ -143,42 +177,31 @@ def open_store(folder: Path, request: Mapping[str, Any]) -> Activations:
             f"{folder}: exists but is no activation store (no {MANIFEST}); choose another folder"
         )
     manifest = read_json(path)
-    for field, wanted in request.items():
-        if manifest.get(field) != wanted:
+    _check_request(folder, manifest, request or {}, "a")
+    return Activations(
+        [Site.parse(text) for text in manifest["sites"]],
+        manifest["positions"],
+        [StoredShard(folder / shard["name"], shard["sha256"]) for shard in manifest["shards"]],
+        manifest["dtype"],
+        manifest,
+    )
+
+
+def _check_request(
+    folder: Path, made: Mapping[str, Any], wanted: Mapping[str, Any], article: str
+) -> None:
+    for field, value in wanted.items():
+        if made.get(field) != value:
             raise InputError(
-                f"{folder}: holds activations whose `{field}` is {_short(manifest.get(field))}, "
-                f"not {_short(wanted)} as asked for now; delete the folder or choose another one"
+                f"{folder}: {article} store of activations whose `{field}` is "
+                f"{_short(made.get(field))}, not {_short(value)} as asked for now; delete the "
+                "folder or choose another one"
             )
-    sites = [Site.parse(text) for text in manifest["sites"]]
-    arrays = _StoredArrays(folder, manifest["sha256"])
-    return Activations(sites, manifest["positions"], arrays, manifest)
 
 
-class _StoredArrays(Mapping[Site, np.ndarray]):
-    """Maps a site's file into memory when it is asked for, once its hash was found right."""
-
-    def __init__(self, folder: Path, hashes: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._hashes = hashes
-
-    def __getitem__(self, site: Site) -> np.ndarray:
-        path = self._folder / _file_name(site)
-        if not path.is_file() or file_sha256(path) != self._hashes[path.name]:
-            raise InputError(
-                f"{path}: not the file that {MANIFEST} was written for; it is damaged: delete the "
-                "folder and capture again"
-            )
-        return np.load(path, mmap_mode="c")
-
-    def __iter__(self) -> Iterator[Site]:
-        return (Site.parse(name.removesuffix(".npy")) for name in self._hashes)
-
-    def __len__(self) -> int:
-        return len(self._hashes)
-
-
-def _file_name(site: Site) -> str:
-    return f"{site}.npy"
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,8 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from interp.checkpoints import files
-from interp.checkpoints.loading import block_list, load_model, load_tokenizer
+from interp.checkpoints.anatomy import block_list
+from interp.checkpoints.loading import load_model, load_tokenizer
 
 
 @dataclass(frozen=True)

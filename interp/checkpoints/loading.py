@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from interp.checkpoints.anatomy import block_list
 from interp.errors import InputError
 from interp.settings import resolve_device
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_BLOCK_LISTS = ("layers", "h")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -82,19 +81,3 @@ def _check(
             f"{folder}: the tokenizer's token {token!r} has id {index}, but the model embeds only "
             f"{n_rows} tokens; tokenizer and weights are not of one model"
         )
-
-
-def block_list(model: PreTrainedModel) -> nn.ModuleList:
-    """The decoder's blocks, under whatever name its architecture gives them.
-
-    Raises:
-        InputError: the architecture has no such list.
-    """
-    for name in _BLOCK_LISTS:
-        blocks = getattr(model.base_model, name, None)
-        if isinstance(blocks, nn.ModuleList):
-            return blocks
-    raise InputError(
-        f"{type(model).__name__}: no list of decoder blocks ({' or '.join(_BLOCK_LISTS)}) in its "
-        "base model, so its residual stream cannot be read"
-    )

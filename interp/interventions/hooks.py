@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from interp.activations import Site
+from interp.activations.sites import tap_of
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.interventions.edits import Edit, Patch
@@ -108,8 +109,9 @@ class Intervention:
 
         yield base.register_forward_pre_hook(enter_forward, with_kwargs=True)
         for site in self._edits:
-            register = {"resid_pre": self._edit_input, "resid_post": self._edit_output}[site.kind]
-            yield register(site, self._loaded.blocks[site.layer])
+            tap = tap_of(self._loaded, site)
+            register = self._edit_input if tap.end == "input" else self._edit_output
+            yield register(site, tap.module)
 
     def check_complete(self) -> None:
         """Refuses to end quietly when a marked position never came by."""
@@ -122,22 +124,22 @@ class Intervention:
                     "held it; the mask is over the columns of the padded prompts that are run."
                 )
 
-    def _edit_input(self, site: Site, block: nn.Module) -> RemovableHandle:
+    def _edit_input(self, site: Site, module: nn.Module) -> RemovableHandle:
         def edit_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if args:
                 return (self._edited(site, args[0]), *args[1:]), kwargs
             return args, kwargs | {"hidden_states": self._edited(site, kwargs["hidden_states"])}
 
-        return block.register_forward_pre_hook(edit_input, with_kwargs=True)
+        return module.register_forward_pre_hook(edit_input, with_kwargs=True)
 
-    def _edit_output(self, site: Site, block: nn.Module) -> RemovableHandle:
+    def _edit_output(self, site: Site, module: nn.Module) -> RemovableHandle:
         def edit_output(_: nn.Module, __: tuple[Any, ...], output: Any) -> Any:
-            # Blocks return the residual stream alone or first in a tuple, by architecture.
+            # Modules return the activation alone or first in a tuple, by architecture.
             if isinstance(output, Tensor):
                 return self._edited(site, output)
             return self._edited(site, output[0]), *output[1:]
 
-        return block.register_forward_hook(edit_output)
+        return module.register_forward_hook(edit_output)
 
     def _edited(self, site: Site, resid_BTD: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         window_BT = self._window(site, resid_BTD)
@@ -206,9 +208,11 @@ def _check_mask(mask_BT: Tensor) -> None:
 
 
 def _check_edit(edit: Edit, loaded: LoadedModel, mask_BT: Tensor, generated: bool) -> None:
-    if edit.site.layer >= loaded.n_layers:
+    tap_of(loaded, edit.site)
+    if edit.site.kind == "resid_mid":
         raise InputError(
-            f"intervene at {edit.site}: this model has layers 0 to {loaded.n_layers - 1}."
+            f"intervene at {edit.site}: this site can only be read, since what follows it reads a "
+            "copy; add at attn_out of the same layer, which adds to resid_mid."
         )
     edit.check(loaded.d_model, *mask_BT.shape)
     if generated and isinstance(edit, Patch) and edit.values.ndim == 3:

@@ -5,6 +5,7 @@ from interp._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "CHAIN_END": "spans",
         "Encoded": "encoding",
         "PromptSet": "promptset",
         "encode": "encoding",

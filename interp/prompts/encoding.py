@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from jinja2 import TemplateError
@@ -72,16 +73,31 @@ def encode(
     texts: Sequence[str], tokenizer: Any, side: Literal["left", "right"] = "left"
 ) -> Encoded:
     """Tokenises rendered texts and pads them to the longest; nothing is truncated."""
-    ids = [row for rows in tokenize(texts, tokenizer) for row in rows]
-    lengths_B = torch.tensor([len(row) for row in ids], dtype=torch.long)
-    width = max(map(len, ids), default=0)
-    input_ids_BT = torch.full((len(ids), width), tokenizer.pad_token_id or 0)
-    mask_BT = torch.zeros_like(input_ids_BT)
-    for row, row_ids in enumerate(ids):
-        first = width - len(row_ids) if side == "left" else 0
-        input_ids_BT[row, first : first + len(row_ids)] = torch.tensor(row_ids, dtype=torch.long)
-        mask_BT[row, first : first + len(row_ids)] = 1
-    return Encoded(input_ids_BT, mask_BT, (mask_BT.cumsum(-1) - 1).clamp(min=0), lengths_B)
+    return pad([row for rows in tokenize(texts, tokenizer) for row in rows], tokenizer, side)
+
+
+def pad(
+    ids: Sequence[Sequence[int] | np.ndarray],
+    tokenizer: Any,
+    side: Literal["left", "right"] = "left",
+) -> Encoded:
+    """Token ids of prompts as one batch, padded to the longest; nothing is truncated."""
+    length_B = np.array([len(row) for row in ids], dtype=np.int64)
+    width = int(length_B.max(initial=0))
+    column_T = np.arange(width)
+    first_B1 = (width - length_B if side == "left" else np.zeros_like(length_B))[:, None]
+    real_BT = (first_B1 <= column_T) & (column_T < first_B1 + length_B[:, None])
+    id_BT = np.full((len(ids), width), tokenizer.pad_token_id or 0, dtype=np.int64)
+    id_BT[real_BT] = np.concatenate(
+        [np.zeros(0, dtype=np.int64), *ids]
+    )  # row after row, as the mask runs through them
+    mask_BT = torch.from_numpy(real_BT.astype(np.int64))
+    return Encoded(
+        torch.from_numpy(id_BT),
+        mask_BT,
+        (mask_BT.cumsum(-1) - 1).clamp(min=0),
+        torch.from_numpy(length_B),
+    )
 
 
 def join(texts: Sequence[str], replies: Sequence[str], tokenizer: Any) -> list[str]:

@@ -50,12 +50,14 @@ class ModelRef(pydantic.BaseModel):
     fingerprint: str
 
     def load(self, device: str) -> LoadedModel:
-        """Loads the checkpoint, checking that it still is what the stage was planned with.
+        """Loads the checkpoint, checking that it is read exactly and is what was planned with.
 
         Raises:
-            InputError: the folder is damaged, or its content changed since the study was planned.
+            InputError: the folder is damaged, its content changed since the study was planned, or
+                a line of the self-check does not hold.
         """
         from interp.checkpoints import Checkpoint
+        from interp.selfcheck import require
 
         checkpoint = Checkpoint(Path(self.folder), self.name)
         loaded = checkpoint.load(device=device)
@@ -64,6 +66,7 @@ class ModelRef(pydantic.BaseModel):
                 f"{self.folder} is not the checkpoint that this study trained or was planned "
                 "with; delete the folder and run the study again"
             )
+        require(loaded)
         return loaded
 
 

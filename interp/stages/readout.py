@@ -37,7 +37,7 @@ class Readout:
         from interp.prompts import PromptSet, render, resolve
 
         texts = render(prompts, tokenizer)
-        self._where_N = resolve(prompts, texts, tokenizer, "last_prompt")
+        (self._where_N2,) = resolve(prompts, texts, tokenizer, ["last_prompt"])
         self.prompts = PromptSet(prompts.frame.assign(text=texts, messages=None))
         self.unknown_N = np.asarray(prompts.labels, dtype=bool)
         self._phrases = list(phrases)
@@ -49,7 +49,7 @@ class Readout:
         from interp.interventions import intervene, position_mask
 
         def at_last_token(encoded: Encoded, rows: list[int]) -> Any:
-            return intervene(loaded, edits, position_mask(encoded, self._where_N[rows], "left"))
+            return intervene(loaded, edits, position_mask(encoded, self._where_N2[rows], "left"))
 
         return abstention_probability(
             loaded, self.prompts, self._phrases, edits=at_last_token if edits else None

@@ -16,6 +16,8 @@ from tests.checkpoints.tiny import N_LAYERS
 
 POSITIONS = ["entity_last", "question_last", "last_prompt"]
 ALL_SITES = [Site(kind, layer) for layer in range(N_LAYERS) for kind in ("resid_pre", "resid_post")]
+# The last linear map of an MLP, under the names that architectures give it.
+_MLP_OUTPUTS = ("down_proj", "dense_4h_to_h", "c_proj")
 
 
 def some_prompts(n: int, seed: int = 0) -> PromptSet:
@@ -71,6 +73,34 @@ def alone(loaded: LoadedModel, words: list[str]) -> dict[Site, Tensor]:
         for layer in range(N_LAYERS)
         for kind in ("resid_pre", "resid_post")
     }
+
+
+def parts_alone(loaded: LoadedModel, words: list[str]) -> dict[Site, Tensor]:
+    """As `alone`, for what attention and MLP add and the stream between them; by arithmetic.
+
+    A block whose MLP puts out nothing leaves the stream as attention left it.
+    """
+    ids = torch.tensor([loaded.tokenizer.convert_tokens_to_ids(words)])
+    stream = alone(loaded, words)
+    parts: dict[Site, Tensor] = {}
+    for layer, block in enumerate(loaded.blocks):
+        (name,) = [name for name, _ in block.mlp.named_children() if name in _MLP_OUTPUTS]
+        silent = getattr(block.mlp, name)
+        after_attention: list[Tensor] = []
+        handles = [
+            silent.register_forward_hook(lambda _, __, out: torch.zeros_like(out)),
+            block.register_forward_hook(lambda _, __, out, got=after_attention: got.append(out)),
+        ]
+        with torch.no_grad():
+            loaded.model(ids)
+        for handle in handles:
+            handle.remove()
+        mid = after_attention[0][0]
+        parts[Site("attn_out", layer)] = mid - stream[Site("resid_pre", layer)]
+        parts[Site("mlp_out", layer)] = stream[Site("resid_post", layer)] - mid
+        if not getattr(block, "use_parallel_residual", False):
+            parts[Site("resid_mid", layer)] = mid
+    return parts
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,10 +10,18 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Olmo2Config,
+    Olmo2ForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
@@ -22,7 +31,20 @@ from transformers import (
 )
 
 D_MODEL, N_LAYERS, N_CONTEXT = 16, 4, 64
-ARCHITECTURES = ("qwen2_sliding", "qwen3_sliding", "llama", "gpt2")
+ARCHITECTURES = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen2_sliding",
+    "qwen3",
+    "qwen3_sliding",
+    "gemma2",
+    "olmo2",
+    "gpt_neox",
+    "gpt_neox_sequential",
+    "gpt2",
+)
+"""Attention is grouped (4 heads, 2 of keys and values) wherever the architecture has that."""
 WORDS = ["q", "a", "think", ":", "?", "who", "is", "in", *(f"w{i}" for i in range(30))]
 CHAT_TEMPLATE = (
     "{% for m in messages %}q : {{ m['content'] }}{% endfor %}"
@@ -82,13 +104,27 @@ def _build(architecture: str, n_vocab: int) -> PreTrainedModel:
         "eos_token_id": 2,
         "bos_token_id": 2,
     }
+    ungrouped = {name: value for name, value in shared.items() if name != "num_key_value_heads"}
     sliding = {
         "use_sliding_window": True,
         "sliding_window": 2,
         "layer_types": ["sliding_attention"] * 2 + ["full_attention"] * (N_LAYERS - 2),
     }
-    if architecture == "llama":
-        return LlamaForCausalLM(LlamaConfig(**shared))
-    if architecture == "qwen2_sliding":
-        return Qwen2ForCausalLM(Qwen2Config(**shared | sliding))
-    return Qwen3ForCausalLM(Qwen3Config(**shared | sliding, head_dim=4))
+    build: dict[str, Callable[[], PreTrainedModel]] = {
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**shared)),
+        "mistral": lambda: MistralForCausalLM(MistralConfig(**shared, sliding_window=3)),
+        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**shared)),
+        "qwen2_sliding": lambda: Qwen2ForCausalLM(Qwen2Config(**shared | sliding)),
+        "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**shared, head_dim=4)),
+        "qwen3_sliding": lambda: Qwen3ForCausalLM(Qwen3Config(**shared | sliding, head_dim=4)),
+        # Every other layer of Gemma 2 has a sliding window.
+        "gemma2": lambda: Gemma2ForCausalLM(
+            Gemma2Config(**shared, head_dim=4, query_pre_attn_scalar=4, sliding_window=3)
+        ),
+        "olmo2": lambda: Olmo2ForCausalLM(Olmo2Config(**shared, pad_token_id=0)),
+        "gpt_neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**ungrouped)),
+        "gpt_neox_sequential": lambda: GPTNeoXForCausalLM(
+            GPTNeoXConfig(**ungrouped, use_parallel_residual=False)
+        ),
+    }
+    return build[architecture]()

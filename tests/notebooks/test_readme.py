@@ -16,12 +16,14 @@ def test_the_python_example_runs(pair, tmp_path, monkeypatch):
     for name, folder in zip(("base", "child"), pair, strict=True):
         (models / name).symlink_to(folder, target_is_directory=True)
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     prompts = entity_prompts(World(3), "dev", "direct")
     names = {"records": prompts.frame.to_dict("records")}
 
-    exec(compile(example, README.name, "exec"), names)
+    for example in examples:  # one after the other, as they are read
+        exec(compile(example, README.name, "exec"), names)
 
     assert len(names["answers"]) == len(prompts)
     assert names["lower_from_child"].n_layers == names["base"].n_layers
+    assert (tmp_path / "activations" / "mine" / "manifest.json").is_file()
     assert abs(float(names["direction"].vector_D.norm()) - 1) < 1e-5

@@ -40,7 +40,7 @@ class Asked:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of all token ids and spans."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.spans_PN2.numpy()).astype("<i8"))
+        digest = hashlib.sha256(self.spans_PN2.numpy().astype("<i8").tobytes())
         for row in self.ids:
             digest.update(np.array([len(row), *row], dtype="<i8").tobytes())
         return digest.hexdigest()

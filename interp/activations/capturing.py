@@ -13,7 +13,7 @@ from interp.activations.planning import default_token_budget, shard_rows, worst_
 from interp.activations.reading import Reader
 from interp.activations.shards import Activations, Shard
 from interp.activations.sites import Site, sites_of
-from interp.activations.store import locked, open_store, writing
+from interp.activations.store import open_store, writing
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet, token_budget_batches
@@ -129,12 +129,10 @@ def captured(
         "backend": backend,
         "code_version": code_version(),
     }
-    with locked(folder):
-        if not folder.exists():
-            with writing(folder, request, rows, n_bytes=sum(reader.n_bytes)) as writer:
-                fitted = writer.notes.get("token_budget", budget)
-                _read(reader, rows, writer.missing, fitted, writer.add, writer.note)
-        return open_store(folder, request)
+    with writing(folder, request, rows, n_bytes=sum(reader.n_bytes)) as writer:
+        fitted = writer.notes.get("token_budget", budget)
+        _read(reader, rows, writer.missing, fitted, writer.add, writer.note)
+    return open_store(folder, request)
 
 
 def _read(

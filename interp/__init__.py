@@ -28,6 +28,7 @@ __getattr__, __dir__, __all__ = attach(
         "load": "selfcheck",
         "mean_difference": "directions",
         "relearn": "interventions",
+        "show_progress": "progress",
     },
 )
 __all__ += ["__version__"]

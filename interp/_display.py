@@ -101,6 +101,7 @@ def check_table(lines: Iterable[Line]) -> Line | None:
     for line in lines:
         mark = "[green]ok  [/green]" if line.passed else "[red]FAIL[/red]"
         error, bound = ("" if n is None else f"{n:.1e}" for n in (line.error, line.bound))
-        console.print(f"{mark}  {line.name:40} {error:>8} {bound:>8}  {escape(line.result)}")
+        name = escape(f"{line.name:40}")
+        console.print(f"{mark}  {name} {error:>8} {bound:>8}  {escape(line.result)}")
         failed = failed or (None if line.passed else line)
     return failed

@@ -84,11 +84,14 @@ def check(
     trust_remote_code: Annotated[bool, typer.Option(help="Run the checkpoint's own code.")] = False,
 ) -> None:
     """Check that a checkpoint is whole and its activations are read exactly."""
+    from transformers.utils import logging as hf_logging
+
     from interp._display import check_table
     from interp.checkpoints import Checkpoint
     from interp.selfcheck import check as lines_of
     from interp.settings import resolve_device
 
+    hf_logging.disable_progress_bar()  # its bars would stand between the lines
     checkpoint = Checkpoint.find(
         source,
         revision=revision,

@@ -6,17 +6,21 @@ resamples or permutes takes whole groups. Resampling is seeded: equal inputs giv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil, log2
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 from scipy.stats import rankdata
 
 from interp._clusters import Clusters
+from interp._hierarchy import Design, Jackknife, Labels, bca_limits
 from interp.errors import InputError
 
 Count = int | np.integer
+Weighted = Callable[[np.ndarray], np.ndarray]
+"""A statistic of weighted rows: weights [B, N], one resample a row -> values [B]."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,21 @@ class Interval:
     estimate: float
     lo: float
     hi: float
+
+
+@dataclass(frozen=True)
+class HierarchicalInterval(Interval):
+    """An interval over nested units.
+
+    Attributes:
+        resampled: the level whose units were resampled, e.g. "pair"; "dataset+pair" where
+            branches differ. The interval speaks about new units of this level, with those above
+            it as they are.
+        df: degrees of freedom of its width: a large number, or about the number of units.
+    """
+
+    resampled: str
+    df: float
 
 
 def auroc(scores_N: np.ndarray, labels_N: np.ndarray) -> float:
@@ -129,6 +148,143 @@ def bootstrap(
         draws_B[b] = statistic(clusters.rows(drawn_G))
     lo, hi = np.quantile(draws_B, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(np.arange(len(groups_N)))), float(lo), float(hi))
+
+
+def hierarchical_bootstrap(
+    statistic: Weighted,
+    levels: Mapping[str, Labels],
+    *,
+    n_boot: int = 5000,
+    seed: int,
+    level: float = 0.95,
+    strata: Labels | None = None,
+) -> HierarchicalInterval:
+    """Interval of a statistic whose rows lie in nested units (scenario > dataset > pair).
+
+    From the top down, the first level with enough units is resampled: its units are drawn with
+    replacement, each with all that is in it. Resampling the levels below as well would count their
+    spread twice (Davison & Hinkley 1997, section 3.8; Ren et al. 2010): on exchangeable pairs such
+    an interval covers more than 99% for its 95%. Enough is 6 units for 95% and 5 for 90%: no
+    resample of G units reaches beyond the most extreme of them, so limits taken from resamples
+    miss with a chance of at least 2^(1-G). Fewer (one scenario, three datasets) are kept, as they
+    are, as strata, and the level below is resampled within each. Branches are treated one by one.
+
+    G - 1 of G units are drawn and weighted G/(G - 1), so that variances are unbiased (Rao & Wu
+    1988); limits are bias-corrected and accelerated (BCa, DiCiccio & Efron 1996), with Student's t
+    for the normal, its degrees of freedom from a jackknife over the units (Satterthwaite 1946).
+    Simulated (`tests/test_stats_known_truth.py` and larger runs), 95% intervals cover 93-97% of
+    normal means over 6 or more units, over scenarios that differ or not, and of AUROCs up to .8
+    over 6, up to .95 over 30. They cover less for an AUROC of .95 over 20 entities (92%) or 10
+    pairs (82%), and for exponential means over 6-20 units (92-93%). Plain percentiles stay below
+    by 2-9 points.
+
+    Args:
+        statistic: weights [B, N] -> values [B], for instance `weighted_auroc(...)`, or a difference
+            of two such functions for a paired comparison.
+        levels: unit of each row, by the name of the level, from the top.
+        n_boot: number of resamples.
+        seed: of the resampling.
+        level: coverage, e.g. 0.95.
+        strata: class of each row. Where every unit lies in one class, as entities do, resamples
+            hold as many units of each class as there are; otherwise it changes nothing.
+
+    Returns:
+        The estimate on all rows and its limits. Both limits are NaN if a resample has no value (no
+        row of a class), a class has one unit, or degrees of freedom are fewer than the units asked
+        for above less one: too little to say anything. If all resamples give one number (an AUROC
+        of exactly 1), both limits are that number.
+
+    Raises:
+        InputError: no levels or rows, lengths differ, a unit lies in two units of the level above,
+            `n_boot` or `level` is out of range, or the statistic gives no number a resample.
+    """
+    if n_boot < 1 or not 0 < level < 1:
+        raise InputError(
+            f"hierarchical bootstrap: n_boot={n_boot}, level={level}; expected >= 1 and in (0, 1)"
+        )
+    fewest = 1 + ceil(log2(1 / (1 - level)) - 1e-9)
+    design = Design.of(levels, strata, fewest)
+    estimate = float(_values(statistic, np.ones((1, len(design.unit_N))))[0])
+    undefined = HierarchicalInterval(estimate, np.nan, np.nan, design.resampled, 0.0)
+    if not design.supported:
+        return undefined
+    left_out_U = np.concatenate([_values(statistic, weights) for weights in design.left_out()])
+    rng = np.random.default_rng(seed)
+    draws_B = np.concatenate([_values(statistic, w) for w in design.draws(n_boot, rng)])
+    if np.isnan(left_out_U).any() or np.isnan(draws_B).any():
+        return undefined
+    known = Jackknife.of(left_out_U, design.strata())
+    if known.df < fewest - 1 - 1e-9:
+        return undefined
+    quantile = float(stdtrit(known.df, (1 + level) / 2))
+    lo, hi = bca_limits(estimate, draws_B, known.acceleration, quantile)
+    return HierarchicalInterval(estimate, lo, hi, design.resampled, known.df)
+
+
+def weighted_auroc(scores_N: np.ndarray, labels_N: np.ndarray) -> Weighted:
+    """`auroc` as a function of row weights, for `hierarchical_bootstrap`.
+
+    Scores are sorted once; each resample then costs a few passes over its weights.
+
+    Args:
+        scores_N: finite or infinite numbers, higher meaning positive.
+        labels_N: bool, or 0 and 1.
+
+    Returns:
+        Weights [B, N] -> AUROC [B]; NaN where a class has no weight.
+
+    Raises:
+        InputError: as `auroc`.
+    """
+    auroc(scores_N, labels_N)
+    scores_N, positive_N = np.asarray(scores_N, dtype=float), np.asarray(labels_N).astype(bool)
+    positive, negative = np.flatnonzero(positive_N), np.flatnonzero(~positive_N)
+    positive = positive[np.argsort(scores_N[positive], kind="stable")]
+    negative = negative[np.argsort(scores_N[negative], kind="stable")]
+    below_P, up_to_P = (
+        np.searchsorted(scores_N[negative], scores_N[positive], side=side)
+        for side in ("left", "right")
+    )
+    ties = bool((below_P != up_to_P).any())
+
+    def statistic(weights_BN: np.ndarray) -> np.ndarray:
+        positive_PB = weights_BN.T[positive]
+        beaten_QB = np.zeros((len(negative) + 1, len(weights_BN)))
+        np.cumsum(weights_BN.T[negative], axis=0, out=beaten_QB[1:])
+        beaten_PB = beaten_QB[below_P]
+        if ties:
+            beaten_PB = (beaten_PB + beaten_QB[up_to_P]) / 2
+        with np.errstate(invalid="ignore"):
+            return np.einsum("pb,pb->b", positive_PB, beaten_PB) / (
+                positive_PB.sum(0) * beaten_QB[-1]
+            )
+
+    return statistic
+
+
+def weighted_mean(values_N: np.ndarray) -> Weighted:
+    """The mean of a number per row (correct or not, won or not) as a function of row weights.
+
+    Raises:
+        InputError: not one number a row, or a NaN.
+    """
+    values_N = np.asarray(values_N, dtype=float)
+    if values_N.ndim != 1 or not len(values_N) or np.isnan(values_N).any():
+        raise InputError(
+            f"weighted mean: values of shape {values_N.shape}; expected a number for each row, "
+            "none of them NaN"
+        )
+    return lambda weights_BN: weights_BN @ values_N / weights_BN.sum(1)
+
+
+def _values(statistic: Weighted, weights_BN: np.ndarray) -> np.ndarray:
+    values_B = np.asarray(statistic(weights_BN), dtype=float)
+    if values_B.shape != weights_BN.shape[:1]:
+        raise InputError(
+            f"hierarchical bootstrap: the statistic gives shape {values_B.shape} for weights "
+            f"{weights_BN.shape}; expected one value a resample"
+        )
+    return values_B
 
 
 def paired_permutation(

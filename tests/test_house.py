@@ -12,7 +12,8 @@ import interp
 PACKAGE = Path(interp.__file__).parent
 # Top to bottom; the rooms of one line may use each other.
 FLOORS = [
-    {"_clusters", "_lazy", "configs", "errors", "progress", "settings", "stats", "tables"},
+    {"_clusters", "_hierarchy", "_lazy", "configs", "errors", "progress", "settings", "stats"}
+    | {"tables"},
     {"checkpoints"},
     {"prompts"},
     {"organism"},

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "Site": "sites",
         "capture": "capturing",
         "capture_together": "together",
+        "open_store": "store",
         "sites_of": "sites",
     },
 )

@@ -121,9 +121,9 @@ def captured(
         "checkpoint": loaded.checkpoint.fingerprint,
         "tokenizer": loaded.checkpoint.tokenizer_fingerprint,
         "prompts": prompts.fingerprint,
-        "tokens": given.digest,
         "sites": [str(site) for site in wanted],
         "positions": list(positions),
+        "tokens": given.digest,
         "dtype": name,
         "computed_in": str(loaded.model.dtype).removeprefix("torch."),
         "backend": backend,
@@ -166,4 +166,5 @@ def _read(
             torch.cuda.empty_cache()
             continue
         add(pending.pop(0), shard)
+        del shard  # before the next one is read: one at a time is what bounds the memory
         n_before += behind - first

@@ -1,58 +1,37 @@
-"""Activations as they are read, out of shards in memory or on disk."""
+"""Activations of prompts, read from shards: arrays in memory, or files of a store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from interp.activations.sites import Site
-from interp.checkpoints.files import file_sha256
 from interp.errors import InputError
 
 ALL = "all"
 """The position that keeps every token."""
 
-Shard = Mapping[str, np.ndarray]
-"""What was read of contiguous prompts.
 
-"resid_post.3": (positions, rows, d), without the position "all"; "resid_post.3.all": (tokens, d);
-"tokens": ids of all rows, one after the other; "lengths": (rows,); "spans": (positions, rows, 2).
-bfloat16 stands as its bits, uint16.
-"""
+@runtime_checkable
+class Shard(Protocol):
+    """Arrays of contiguous prompts by name, such as a dictionary of them.
 
-
-class StoredShard(Mapping[str, np.ndarray]):
-    """Maps a file into memory when it is asked for, once its hash was found right.
-
-    Args:
-        folder: of the shard.
-        hashes: SHA-256 (hex) of each file.
+    "resid_post.3" is [positions, rows, d] for all positions but "all", "resid_post.3.all" is
+    [tokens, d] for that one, row after row; "tokens" [tokens] are the prompts' ids, "lengths"
+    [rows] how many each has, "spans" [positions, rows, 2] the tokens that each position reads. Of
+    bfloat16, which numpy does not have, the bits are kept as uint16.
     """
 
-    def __init__(self, folder: Path, hashes: Mapping[str, str]) -> None:
-        self._folder, self._hashes = folder, hashes
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        path = self._folder / f"{name}.npy"
-        if not path.is_file() or file_sha256(path) != self._hashes[path.name]:
-            raise InputError(
-                f"{path}: not the file that the store was written with; it is damaged: delete the "
-                "store and capture again"
-            )
-        return np.load(path, mmap_mode="c")
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.removesuffix(".npy") for name in self._hashes)
-
-    def __len__(self) -> int:
-        return len(self._hashes)
+    # No `Mapping`: type checks at run time look into those, which would read a store's files.
+    def __getitem__(self, name: str, /) -> np.ndarray: ...
+    def __iter__(self) -> Iterator[str]: ...
 
 
 class Activations:
@@ -61,8 +40,8 @@ class Activations:
     Args:
         sites: what was read.
         positions: of each prompt.
-        shards: of all prompts, in their order.
-        dtype: that they are kept in: "float32", "float16" or "bfloat16".
+        shards: the prompts' arrays, in order; at least one.
+        dtype: that they are kept in: "float32", "float16" or "bfloat16". They are read as float32.
         manifest: what made a store; empty in memory.
     """
 
@@ -79,96 +58,90 @@ class Activations:
         self.dtype = dtype
         self.manifest = dict(manifest)
         self._shards = list(shards)
+        # "all" has arrays of its own, so that the others stand there without it.
+        self._kept = [position for position in self.positions if position != ALL]
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self.offsets) - 1
 
     def read(self, site: Site, position: str) -> Float[Tensor, "n d"]:
-        """The activations at one site and position, float32; all tokens' for the position "all".
+        """The activations at one site and position; at "all", every token's, prompt after prompt.
 
-        One shard kept in float32 is memory-mapped; what is written into the tensor never reaches
-        the store. No other site's files are touched.
+        Float32 activations of a store of one shard are mapped into memory and not copied; what is
+        written into the tensor never reaches a store. Only the site's own files are touched.
 
         Raises:
-            InputError: nothing was captured there, or the store's file is damaged.
+            InputError: nothing was captured there, or one of the store's files is damaged.
         """
         self._check(site, position)
-        if position == ALL:
-            parts = [self._tensor(shard[f"{site}.{ALL}"]) for shard in self._shards]
-        else:
-            index = [name for name in self.positions if name != ALL].index(position)
-            parts = [self._tensor(shard[str(site)])[index] for shard in self._shards]
-        return parts[0].float() if len(parts) == 1 else torch.cat(parts).float()
+        if len(self._shards) == 1:
+            return self._part(self._shards[0], site, position).float()
+        # Opened one after the other and let go of: each that stays mapped holds a file open.
+        sizes = [len(self._part(shard, site, position)) for shard in self._shards]
+        width = self._part(self._shards[0], site, position).shape[-1]
+        acts_ND = torch.empty(sum(sizes), width)
+        for shard, part_ND in zip(self._shards, acts_ND.split(sizes), strict=True):
+            part_ND.copy_(self._part(shard, site, position))
+        return acts_ND
 
     def of(self, site: Site, row: int) -> Float[Tensor, "t d"]:
-        """All tokens of one prompt, float32; nothing else is read.
+        """One prompt's activations at each of its tokens, from those captured at "all".
 
         Raises:
-            InputError: "all" was not captured there, or the store's file is damaged.
-            IndexError: there is no such prompt.
+            InputError: "all" was not captured, the site was not, or there is no such row.
         """
         self._check(site, ALL)
-        shard, row_in_shard = self._place(row)
-        ends = np.cumsum(shard["lengths"])
-        start, stop = ends[row_in_shard] - shard["lengths"][row_in_shard], ends[row_in_shard]
-        return self._tensor(shard[f"{site}.{ALL}"][start:stop]).float()
+        shard, tokens = self._tokens_of(row)
+        return self._part(shard, site, ALL)[tokens].float()
 
-    @property
-    def offsets(self) -> Int[Tensor, " ends"]:
-        """Where each prompt's tokens begin in "all", and behind the last where they end."""
-        return torch.from_numpy(np.concatenate([[0], np.cumsum(self._lengths)]))
-
-    def spans(self, position: str) -> Int[Tensor, "n 2"]:
-        """The [start, stop) tokens of each prompt that the position reads.
+    @cached_property
+    def offsets(self) -> Int[Tensor, " n_plus_1"]:
+        """Where each prompt's tokens begin in what is read at "all", and where the last one's end.
 
         Raises:
-            InputError: nothing was captured there.
+            InputError: one of the store's files is damaged.
+        """
+        return _offsets(np.concatenate([shard["lengths"] for shard in self._shards]))
+
+    def spans(self, position: str) -> Int[Tensor, "n 2"]:
+        """The tokens that a position reads: [start, stop) of each prompt, from 0 at its start.
+
+        Raises:
+            InputError: the position was not captured, or one of the store's files is damaged.
         """
         self._check(self.sites[0], position)
         index = self.positions.index(position)
         return torch.from_numpy(np.concatenate([shard["spans"][index] for shard in self._shards]))
 
     def token_ids(self, row: int) -> list[int]:
-        """The tokens that the model read of one prompt.
+        """What the model was given of one prompt.
 
         Raises:
-            IndexError: there is no such prompt.
+            InputError: there is no such row, or one of the store's files is damaged.
         """
-        shard, row_in_shard = self._place(row)
-        ends = np.cumsum(shard["lengths"])
-        start = ends[row_in_shard] - shard["lengths"][row_in_shard]
-        return [int(index) for index in shard["tokens"][start : ends[row_in_shard]]]
+        shard, tokens = self._tokens_of(row)
+        return shard["tokens"][tokens].tolist()
 
-    def show(self, position: str, tokenizer: Any, n: int = 5) -> str:
-        """The first `n` prompts as tokens, one line each, those that were read in >>...<<.
+    def show(self, position: str, tokenizer: PreTrainedTokenizerBase, n: int = 5) -> str:
+        """The first prompts' tokens, a line each, with those that the position reads in >>...<<.
+
+        Args:
+            position: one that was captured.
+            tokenizer: of the checkpoint.
+            n: most prompts.
 
         Raises:
-            InputError: nothing was captured there.
+            InputError: the position was not captured, or one of the store's files is damaged.
         """
         lines = []
         for row, (start, stop) in enumerate(self.spans(position)[:n].tolist()):
-            tokens = tokenizer.convert_ids_to_tokens(self.token_ids(row))
-            tokens[start] = f">>{tokens[start]}"
-            tokens[stop - 1] += "<<"
-            lines.append(f"{row}: {' '.join(tokens)}")
+            # Escaped: some vocabularies have tokens with a line break in them.
+            tokens = [
+                repr(token)[1:-1] for token in tokenizer.convert_ids_to_tokens(self.token_ids(row))
+            ]
+            read = f">>{' '.join(tokens[start:stop])}<<"
+            lines.append(" ".join([*tokens[:start], read, *tokens[stop:]]))
         return "\n".join(lines)
-
-    @cached_property
-    def _lengths(self) -> np.ndarray:
-        return np.concatenate([shard["lengths"] for shard in self._shards])
-
-    def _place(self, row: int) -> tuple[Shard, int]:
-        if not 0 <= row < len(self):
-            raise IndexError(f"prompt {row} of {len(self)}")
-        for shard in self._shards:
-            if row < len(shard["lengths"]):
-                return shard, row
-            row -= len(shard["lengths"])
-        raise AssertionError("the shards hold fewer rows than their lengths say")
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(array)
-        return tensor.view(torch.bfloat16) if self.dtype == "bfloat16" else tensor
 
     def _check(self, site: Site, position: str) -> None:
         if site not in self.sites:
@@ -181,3 +154,30 @@ class Activations:
                 f"activations: nothing captured at '{position}'; there are "
                 f"{', '.join(self.positions)}"
             )
+
+    def _part(self, shard: Shard, site: Site, position: str) -> Tensor:
+        """A shard's activations (n, d), as they are kept."""
+        if position == ALL:
+            array = shard[f"{site}.{ALL}"]
+        else:
+            array = shard[str(site)][self._kept.index(position)]
+        tensor = torch.from_numpy(array)
+        return tensor.view(torch.bfloat16) if self.dtype == "bfloat16" else tensor
+
+    def _tokens_of(self, row: int) -> tuple[Shard, slice]:
+        """The shard that a prompt is in, and which of the shard's tokens are the prompt's."""
+        if not 0 <= row < len(self):
+            raise InputError(f"activations: no row {row}; there are {len(self)}, from 0")
+        number = int(np.searchsorted(self._edges, row, side="right")) - 1
+        first = int(self._edges[number])
+        start, stop = (self.offsets[[row, row + 1]] - self.offsets[first]).tolist()
+        return self._shards[number], slice(start, stop)
+
+    @cached_property
+    def _edges(self) -> np.ndarray:
+        """The first row of each shard, and the number of rows."""
+        return _offsets(np.array([len(shard["lengths"]) for shard in self._shards])).numpy()
+
+
+def _offsets(sizes: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.concatenate([[0], sizes.cumsum()]).astype(np.int64))

@@ -1,207 +1,239 @@
-"""Stores: activations on disk, with what made them, shard by shard so that a kill loses little.
+"""Activations on disk: written shard by shard, so that a killed run is completed and not repeated.
 
-A store is a folder with a manifest and one folder a shard, which holds contiguous prompts: one file
-a site, so that a layer is read without touching the others. Until it is whole it stands beside its
-place as `.<name>.partial`; each shard appears there by a rename, and the store by another.
+A store is a folder with a manifest that says what made it, and a folder for each shard: contiguous
+prompts, one file a site, so that a layer is read without touching the others. Until all shards are
+there it lives in a hidden folder beside its place.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from interp.activations.shards import Activations, Shard, StoredShard
+from interp.activations.disk import (
+    StoredShard,
+    explained,
+    hashes_if_whole,
+    locked,
+    save_shard,
+    seal,
+    unseal,
+)
+from interp.activations.shards import Activations, Shard
 from interp.activations.sites import Site
-from interp.checkpoints.files import file_sha256, read_json
 from interp.errors import InputError
-from interp.tables import replacing
 
-MANIFEST = "manifest.json"
-_REQUEST = "request.json"
-_SHARD = "shard.json"
+MANIFEST, REQUEST = "manifest.json", "request.json"
 _SLACK_BYTES = 2**20
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds other processes off the store until the block ends; a kill lets go of it.
-
-    Raises:
-        InputError: the place cannot be written to (no permission, no space).
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            yield
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or choose "
-            "another folder; what is finished is kept, run again to go on"
-        ) from error
-
-
 class Writer:
-    """The unfinished store.
+    """An unfinished store, whose shards can be added in any order.
 
-    Args:
-        folder: that it stands in meanwhile.
-        rows: [first, behind last) prompt of each shard.
+    Attributes:
+        notes: what was noted down in this run and those before it.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[tuple[int, int]]) -> None:
-        self._folder, self._rows = folder, rows
-        self.missing = [number for number in range(len(rows)) if not self._whole(number)]
+    def __init__(
+        self,
+        place: Path,
+        request: Mapping[str, Any],
+        rows: Sequence[tuple[int, int]],
+        notes: Mapping[str, Any],
+        done: Mapping[int, Mapping[str, str]],
+    ) -> None:
+        self.notes = dict(notes)
+        self._place = place
+        self._request = request
+        self._rows = rows
+        self._done = dict(done)
 
     @property
-    def notes(self) -> dict[str, Any]:
-        """What `note` wrote, also in the run that this one resumes."""
-        notes: dict[str, Any] = read_json(self._folder / _REQUEST)["notes"]
-        return notes
+    def missing(self) -> list[int]:
+        """Numbers of the shards that are still to be computed."""
+        return [number for number in range(len(self._rows)) if number not in self._done]
 
     def note(self, **values: Any) -> None:
-        """Writes down what a resumed run has to know; it goes into the manifest."""
-        content = read_json(self._folder / _REQUEST)
-        content["notes"] |= values
-        _write_json(self._folder / _REQUEST, content)
+        """Keeps values (JSON) that a resumed run needs; the manifest shows them under `notes`.
+
+        Raises:
+            InputError: the disk is full or cannot be written to.
+        """
+        self.notes |= values
+        seal(self._place / REQUEST, _described(self._request, self._rows, self.notes))
 
     def add(self, number: int, arrays: Shard) -> None:
-        """Writes a shard, which is there whole or not at all."""
-        making = self._folder / "making"
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir()
-        hashes = {}
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            np.save(content, np.ascontiguousarray(array))
-            hashes[f"{name}.npy"] = hashlib.sha256(content.getbuffer()).hexdigest()
-            (making / f"{name}.npy").write_bytes(content.getbuffer())
-        _write_json(making / _SHARD, {"sha256": hashes})
-        making.rename(self._folder / self._name(number))
+        """Saves a shard: all of it, or nothing.
 
-    def finish(self, folder: Path) -> None:
-        """Writes the manifest and gives the store its name."""
-        content = read_json(self._folder / _REQUEST)
-        shards = [
-            {
-                "name": self._name(number),
-                "rows": list(rows),
-                **read_json(self._folder / self._name(number) / _SHARD),
-            }
-            for number, rows in enumerate(self._rows)
-        ]
-        manifest = {**content["request"], "notes": content["notes"], "shards": shards}
-        _write_json(self._folder / MANIFEST, manifest)
-        (self._folder / _REQUEST).unlink()
-        self._folder.rename(folder)
+        Raises:
+            InputError: the disk is full or cannot be written to; finished shards stay.
+        """
+        _check_arrays(arrays, self._rows[number])
+        place = self._place / _name(self._rows[number])
+        with explained(place):
+            self._done[number] = save_shard(place, arrays)
 
-    def _name(self, number: int) -> str:
-        first, behind = self._rows[number]
-        return f"rows-{first:08d}-{behind - 1:08d}"
+    def finish(self) -> None:
+        """Writes the manifest, the last file of a store.
 
-    def _whole(self, number: int) -> bool:
-        """Whether a shard stands there; one that is damaged is taken away."""
-        folder = self._folder / self._name(number)
-        if not folder.is_dir():
-            return False
-        hashes = read_json(folder / _SHARD)["sha256"]
-        if all(
-            (folder / name).is_file() and file_sha256(folder / name) == expected
-            for name, expected in hashes.items()
-        ):
-            return True
-        shutil.rmtree(folder)
-        return False
+        Raises:
+            InputError: the disk is full or cannot be written to.
+        """
+        if self.missing:
+            raise ValueError(f"shards {self.missing} were never added")
+        shards = []
+        for number, rows in enumerate(self._rows):
+            tokens = np.load(self._place / _name(rows) / "tokens.npy", mmap_mode="r")
+            shards.append(
+                {
+                    "name": _name(rows),
+                    "rows": list(rows),
+                    "tokens": len(tokens),
+                    "sha256": self._done[number],
+                }
+            )
+        content = {**self._request, "notes": self.notes, "shards": shards}
+        seal(self._place / MANIFEST, content)
 
 
 @contextmanager
 def writing(
     folder: Path, request: Mapping[str, Any], rows: Sequence[tuple[int, int]], *, n_bytes: int
 ) -> Iterator[Writer]:
-    """A store to be filled; it appears whole when the block ends without an exception.
+    """Takes the shards of a store; it appears whole when the block ends with all of them there.
 
-    To be used while the folder is `locked`. After an exception or a kill the finished shards stay,
-    and the same call goes on from there.
+    When the block fails, what it finished is kept for the next call with the same request, also
+    after a kill. Nothing is missing in a store that is there already.
 
     Args:
-        folder: of the store, which must not exist.
-        request: what makes the store, for its manifest.
-        rows: [first, behind last) prompt of each shard.
-        n_bytes: that it will take.
+        folder: of the store.
+        request: what makes the store; JSON with `sites`, `positions` and `dtype` among its fields.
+        rows: [first, behind last) prompt of each shard, in order.
+        n_bytes: what the activations will take.
 
     Raises:
-        InputError: the disk has no room for it, or what is unfinished there is of something else.
+        InputError: the folder holds something else, what is unfinished was made from another
+            request, or the disk has no room.
     """
+    _check_rows(rows)
     partial = folder.with_name(f".{folder.name}.partial")
-    partial.mkdir(exist_ok=True)
-    if (partial / _REQUEST).is_file():
-        _check_request(partial, read_json(partial / _REQUEST)["request"], request, "an unfinished")
-    else:
-        _write_json(partial / _REQUEST, {"request": dict(request), "notes": {}})
-    writer = Writer(partial, rows)
-    n_rows = sum(behind - first for first, behind in rows)
-    n_missing = sum(rows[number][1] - rows[number][0] for number in writer.missing)
-    needed = n_bytes * n_missing // max(n_rows, 1) + _SLACK_BYTES
-    free = shutil.disk_usage(partial).free
+    with locked(folder):
+        if (partial / MANIFEST).is_file():  # killed between the last two steps
+            _publish(partial, folder)
+        if folder.exists():
+            manifest = open_store(folder, request).manifest
+            done = {number: entry["sha256"] for number, entry in enumerate(manifest["shards"])}
+            yield Writer(folder, request, rows, manifest["notes"], done)
+            return
+        with explained(folder):
+            writer = _resume(partial, request, rows)
+        _check_room(folder, partial, n_bytes)
+        yield writer
+        writer.finish()
+        _publish(partial, folder)
+
+
+def open_store(folder: Path, request: Mapping[str, Any] | None = None) -> Activations:
+    """Opens a store. Its files are mapped into memory, and checked, when they are first read.
+
+    Args:
+        folder: of the store.
+        request: what it must have been made from; None takes any.
+
+    Raises:
+        InputError: the folder is no store, its manifest is damaged, or it was made from something
+            else; the message names the field.
+    """
+    if not (folder / MANIFEST).is_file():
+        what = "exists but is" if folder.exists() else "is"
+        raise InputError(
+            f"{folder}: {what} no activation store (no {MANIFEST}); choose another folder"
+        )
+    manifest = unseal(folder / MANIFEST)
+    _refuse_other(manifest, request or {}, f"{folder}: holds activations")
+    shards = [StoredShard(folder / entry["name"], entry["sha256"]) for entry in manifest["shards"]]
+    sites = [Site.parse(text) for text in manifest["sites"]]
+    return Activations(sites, manifest["positions"], shards, manifest["dtype"], manifest)
+
+
+def _resume(partial: Path, request: Mapping[str, Any], rows: Sequence[tuple[int, int]]) -> Writer:
+    """What a run left behind, without what is half-written or damaged in it; or a new start."""
+    if not (partial / REQUEST).is_file():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        seal(partial / REQUEST, _described(request, rows, {}))
+    found = unseal(partial / REQUEST)
+    wanted = _described(request, rows, found["notes"])
+    _refuse_other(found, wanted, f"{partial}: an unfinished store")
+    hashes = {number: hashes_if_whole(partial / _name(pair)) for number, pair in enumerate(rows)}
+    done = {number: found for number, found in hashes.items() if found is not None}
+    kept = {REQUEST, *(_name(rows[number]) for number in done)}
+    for path in partial.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return Writer(partial, request, rows, found["notes"], done)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Gives a store with a manifest its place."""
+    with explained(folder):
+        (partial / REQUEST).unlink(missing_ok=True)
+        partial.rename(folder)
+
+
+def _check_room(folder: Path, partial: Path, n_bytes: int) -> None:
+    there = sum(path.stat().st_size for path in partial.glob("*/*"))
+    needed = max(n_bytes - there, 0) + _SLACK_BYTES
+    free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise InputError(
             f"{folder}: the activations take {needed / 2**20:.0f} MB and {free / 2**20:.0f} MB are "
             "free there; free some, choose another folder, or fewer sites or positions"
         )
-    yield writer
-    writer.finish(folder)
 
 
-def open_store(folder: Path, request: Mapping[str, Any] | None = None) -> Activations:
-    """Opens a store, if it is the one asked for. Files are mapped and checked when first read.
-
-    Args:
-        folder: of the store.
-        request: what must have made it; None opens whatever it is.
-
-    Raises:
-        InputError: the folder is no store, or was made from something else; the message names
-            the field.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputError(
-            f"{folder}: exists but is no activation store (no {MANIFEST}); choose another folder"
+def _check_rows(rows: Sequence[tuple[int, int]]) -> None:
+    edges = [0, *(behind for _, behind in rows)]
+    if not rows or list(rows) != list(pairwise(edges)) or edges != sorted(set(edges)):
+        raise ValueError(
+            f"shards of rows {list(rows)}: expected at least one, none empty, and each to begin "
+            "where the one before it ends"
         )
-    manifest = read_json(path)
-    _check_request(folder, manifest, request or {}, "a")
-    return Activations(
-        [Site.parse(text) for text in manifest["sites"]],
-        manifest["positions"],
-        [StoredShard(folder / shard["name"], shard["sha256"]) for shard in manifest["shards"]],
-        manifest["dtype"],
-        manifest,
-    )
 
 
-def _check_request(
-    folder: Path, made: Mapping[str, Any], wanted: Mapping[str, Any], article: str
-) -> None:
-    for field, value in wanted.items():
-        if made.get(field) != value:
+def _check_arrays(arrays: Shard, rows: tuple[int, int]) -> None:
+    n_rows, n_tokens = len(arrays["lengths"]), int(arrays["lengths"].sum())
+    if n_rows != rows[1] - rows[0] or n_tokens != len(arrays["tokens"]):
+        raise ValueError(
+            f"a shard of {n_rows} prompts with {n_tokens} tokens for rows {rows} and "
+            f"{len(arrays['tokens'])} tokens"
+        )
+
+
+def _refuse_other(held: Mapping[str, Any], request: Mapping[str, Any], what: str) -> None:
+    for field, wanted in json.loads(json.dumps(dict(request))).items():
+        if held.get(field) != wanted:
             raise InputError(
-                f"{folder}: {article} store of activations whose `{field}` is "
-                f"{_short(made.get(field))}, not {_short(value)} as asked for now; delete the "
-                "folder or choose another one"
+                f"{what} whose `{field}` is {_short(held.get(field))}, not {_short(wanted)} as "
+                "asked for now; delete the folder or choose another one"
             )
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def _described(
+    request: Mapping[str, Any], rows: Sequence[tuple[int, int]], notes: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {**request, "rows": [list(pair) for pair in rows], "notes": dict(notes)}
+
+
+def _name(rows: tuple[int, int]) -> str:
+    return f"rows-{rows[0]:07d}-{rows[1] - 1:07d}"
 
 
 def _short(value: Any) -> str:

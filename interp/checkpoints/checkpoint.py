@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from interp.checkpoints import files
+from interp.checkpoints import adapters, files, sources
 from interp.checkpoints.anatomy import block_list
+from interp.checkpoints.lineage import Member
 from interp.checkpoints.loading import load_model, load_tokenizer
+from interp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -22,24 +24,109 @@ class Checkpoint:
     Attributes:
         path: the folder.
         name: what tables and figures call it.
+        adapter: folder of a PEFT adapter over the weights; a tokenizer in it is the one used.
+        chat_template: "own"; "none" records that the model is used without one, as a base model is
+            that ships one; or a Jinja file to use in place of its own.
+        allow_pickle: read weights that are pickles, if there are no safetensors: tensors only.
+        trust_remote_code: run the checkpoint's own Python files, for architectures that
+            transformers doesn't have.
     """
 
     path: Path
     name: str
+    adapter: Path | None = None
+    chat_template: str | Path = "own"
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses a chat template that is a misspelt word."""
+        if isinstance(self.chat_template, str) and self.chat_template not in ("own", "none"):
+            raise InputError(
+                f"chat template '{self.chat_template}': expected 'own', 'none' or a Path to a "
+                "Jinja file"
+            )
+
+    @classmethod
+    def find(
+        cls,
+        source: str | Path,
+        *,
+        name: str | None = None,
+        revision: str | None = None,
+        base: str | Path | None = None,
+        chat_template: str | Path = "own",
+        allow_pickle: bool = False,
+        trust_remote_code: bool = False,
+    ) -> Checkpoint:
+        """A checkpoint from wherever it is; what is on the Hub is fetched, or read from its cache.
+
+        Args:
+            source: a folder of a checkpoint or of a PEFT adapter, or a Hugging Face id of either.
+            name: by default the folder's, or the id's last part with the revision.
+            revision: branch, tag or commit, of an id.
+            base: what an adapter stands over, in place of what its config names.
+            chat_template: as the attribute; a string other than "own" and "none" is a file's path.
+            allow_pickle: as the attribute.
+            trust_remote_code: as the attribute.
+
+        Raises:
+            InputError: it is nowhere, or cannot be fetched; one line that says what to do.
+        """
+        located = sources.locate(
+            source,
+            revision=revision,
+            base=base,
+            allow_pickle=allow_pickle,
+            code=trust_remote_code,
+        )
+        return cls(
+            located.path,
+            located.name if name is None else name,
+            adapter=located.adapter,
+            chat_template=chat_template
+            if chat_template in ("own", "none")
+            else Path(chat_template),
+            allow_pickle=allow_pickle,
+            trust_remote_code=trust_remote_code,
+        )
+
+    @classmethod
+    def of(cls, member: Member, **options: Any) -> Checkpoint:
+        """The checkpoint of a lineage's member, by the member's name.
+
+        Args:
+            member: as from `Lineage.member`.
+            options: keywords of `find`, over what the member says.
+
+        Raises:
+            InputError: as `find`.
+        """
+        said = {
+            "name": member.name,
+            "revision": member.revision,
+            "chat_template": member.chat_template,
+        }
+        return cls.find(member.source, **said | options)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over config, weights, tokenizer and chat template.
+        """SHA-256 (hex) over config, weights, tokenizer, the chat template used, and the adapter.
 
         Raises:
             InputError: the folder is no checkpoint.
         """
-        return files.identity(self.path)
+        parts = files.model_parts(
+            self.path, allow_pickle=self.allow_pickle, code=self.trust_remote_code
+        )
+        if self.adapter is not None:
+            parts |= files.adapter_parts(self.adapter, allow_pickle=self.allow_pickle)
+        return files.identity(parts | self._tokenizer_parts)
 
     @property
     def tokenizer_fingerprint(self) -> str:
         """SHA-256 (hex) over tokenizer and chat template."""
-        return files.tokenizer_identity(self.path)
+        return files.identity(self._tokenizer_parts)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -50,25 +137,102 @@ class Checkpoint:
         """
         return files.read_manifest(self.path)
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
+    @property
+    def without_adapter(self) -> Checkpoint:
+        """The model that the adapter stands over, named after its folder."""
+        return replace(self, name=sources.name_of(self.path), adapter=None)
+
+    def load(
+        self,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        device_map: Any = None,
+        attention: str | None = None,
+    ) -> LoadedModel:
         """Loads weights and tokenizer, and checks that they are whole and fit each other.
 
-        No code from the folder is run: weights are safetensors, and architectures that
-        transformers itself doesn't have are refused.
+        No code from the folder is run unless asked for: weights are safetensors, and architectures
+        that transformers itself doesn't have are refused.
 
         Args:
             device: "auto", "cpu", "cuda" or "cuda:N".
-            dtype: "float32", "bfloat16" or "float16".
+            dtype: "float32", "bfloat16", "float16", or "auto" for the one it was saved in.
+            device_map: where which module goes, in place of `device`: as accelerate takes it,
+                "auto" or a dict.
+            attention: "eager", "sdpa" or "flash_attention_2"; by default transformers' choice.
 
         Raises:
             InputError: the folder is no checkpoint, its weights are missing, cut short, pickled,
-                incomplete or not those of its manifest, or the tokenizer knows more tokens than
-                the model.
+                incomplete, too many, or not those of its manifest, the tokenizer knows more tokens
+                than the model, or the adapter does not fit.
         """
+        placed = {"device": device, "device_map": device_map}
+        loaded = self._load_plain(**placed, dtype=dtype, attention=attention)
+        if self.adapter is None:
+            return loaded
+        return replace(loaded, model=adapters.attach(loaded.model, self.adapter))
+
+    def load_pair(
+        self,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        device_map: Any = None,
+        attention: str | None = None,
+    ) -> tuple[LoadedModel, LoadedModel]:
+        """Parent and child on one set of weights: the base, and the base with the adapter.
+
+        Args:
+            device: as for `load`; so are the others.
+            dtype: as for `load`.
+            device_map: as for `load`.
+            attention: as for `load`.
+
+        Returns:
+            The parent, named after its folder, and the child. Nothing is switched between them:
+            use either at any time. What changes the weights of one in place changes the other.
+
+        Raises:
+            InputError: as for `load`; or this checkpoint is no adapter, or its adapter changes the
+                weights under it.
+        """
+        if self.adapter is None:
+            raise InputError(
+                f"{self.name}: not an adapter, so there is no pair on one set of weights; load "
+                "parent and child as two checkpoints"
+            )
+        placed = {"device": device, "device_map": device_map}
+        child = self._load_plain(**placed, dtype=dtype, attention=attention)
+        parent = self.without_adapter
+        tokenizer = load_tokenizer(parent.path, parent.chat_template)
+        adapted = adapters.attach_to_copy(child.model, self.adapter)
+        return LoadedModel(child.model, tokenizer, parent), replace(child, model=adapted)
+
+    def _load_plain(self, **options: Any) -> LoadedModel:
+        """The weights without the adapter, and the tokenizer that they are used with here."""
         files.check_folder(self.path)
-        files.check_weights(self.path)
-        tokenizer = load_tokenizer(self.path)
-        return LoadedModel(load_model(self.path, tokenizer, device, dtype), tokenizer, self)
+        files.check_weights(self.path, allow_pickle=self.allow_pickle)
+        if self.adapter is not None:
+            adapters.check_adapter(self.adapter, allow_pickle=self.allow_pickle)
+        tokenizer = load_tokenizer(self._tokenizer_folder, self.chat_template)
+        model = load_model(
+            self.path,
+            tokenizer,
+            **options,
+            allow_pickle=self.allow_pickle,
+            trust_remote_code=self.trust_remote_code,
+        )
+        return LoadedModel(model, tokenizer, self)
+
+    @property
+    def _tokenizer_folder(self) -> Path:
+        has_own = self.adapter is not None and (self.adapter / "tokenizer.json").is_file()
+        return self.adapter if self.adapter is not None and has_own else self.path
+
+    @property
+    def _tokenizer_parts(self) -> files.Parts:
+        return files.tokenizer_parts(self._tokenizer_folder, self.chat_template)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +240,8 @@ class LoadedModel:
     """A model in memory, with the tokenizer it reads by.
 
     Attributes:
-        model: the unmodified transformers model, in eval mode.
+        model: the unmodified transformers model, in eval mode; with the layers of an adapter in it
+            where the checkpoint has one.
         tokenizer: fast, with the checkpoint's chat template.
         checkpoint: where it was loaded from.
     """
@@ -102,5 +267,5 @@ class LoadedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.model.device
+        """Where the input embedding is, and so where token ids belong."""
+        return next(self.model.get_input_embeddings().parameters()).device

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from interp.errors import InputError
 from interp.tables import replacing
+
+Parts = dict[str, Path | None]
+"""Files of a checkpoint by the name that they count under; None for one that is left out."""
 
 MANIFEST = "manifest.json"
 TOKENIZER_FILES = (
@@ -22,9 +27,10 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
 )
+ADAPTER_CONFIG = "adapter_config.json"
 _CONFIG_FILES = ("config.json", "generation_config.json")
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+_TEMPLATE = "chat_template.jinja"
+_LONGEST = 300
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -39,6 +45,11 @@ def check_folder(folder: Path) -> None:
             f"{folder}: no such checkpoint folder; expected one with config.json, *.safetensors "
             "and tokenizer.json (`hf download <id> --local-dir <folder>` makes one)"
         )
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise InputError(
+            f"{folder}: {ADAPTER_CONFIG} says that it holds an adapter: `Checkpoint.find` puts it "
+            "over its base model; if it is merged into the weights already, delete that file"
+        )
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no config.json in it, so this is no checkpoint folder")
     if not (folder / "tokenizer.json").is_file():
@@ -48,49 +59,50 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that hold the weights, all of them there.
+def weight_files(folder: Path, *, stem: str = "model", allow_pickle: bool = False) -> list[Path]:
+    """The files that hold the weights, all of them there; safetensors wherever there are some.
+
+    Args:
+        folder: of the checkpoint.
+        stem: "model", or "adapter_model" in the folder of an adapter.
+        allow_pickle: take PyTorch's pickles if there are no safetensors.
 
     Raises:
         InputError: there are none (the message says what there is instead), or a shard is missing.
     """
-    if (folder / _INDEX).is_file():
-        shards = sorted(set(read_json(folder / _INDEX)["weight_map"].values()))
-        for shard in shards:
-            if not (folder / shard).is_file():
-                raise InputError(f"{folder / shard}: missing, though {_INDEX} lists it; fetch it")
-        return [folder / shard for shard in shards]
-    if (folder / _WEIGHTS).is_file():
-        return [folder / _WEIGHTS]
+    names = [f"{stem}.safetensors"]
+    if allow_pickle:
+        names.append(f"{stem}.bin" if stem != "model" else "pytorch_model.bin")
+    for name in names:
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return _shards(index)
+        if (folder / name).is_file():
+            return [folder / name]
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-    if pickles:
+    if pickles and not allow_pickle:
         raise InputError(
             f"{folder}: its weights are pickles ({', '.join(pickles)}), which can run code when "
-            "they are read; convert them to safetensors (`model.save_pretrained(folder)`)"
+            "they are read; convert them to safetensors (`model.save_pretrained(folder)`), or say "
+            "allow_pickle=True, which reads tensors from them and refuses anything else"
         )
-    if (folder / "adapter_model.safetensors").is_file():
-        raise InputError(
-            f"{folder}: holds an adapter without its base model; merge them "
-            "(`merge_and_unload()`) and save the result"
-        )
-    raise InputError(f"{folder}: no weights in it; expected {_WEIGHTS} or shards with {_INDEX}")
+    expected = " or ".join(names)
+    raise InputError(f"{folder}: no weights in it; expected {expected}, or shards with an index")
 
 
-def check_weights(folder: Path) -> None:
+def check_weights(folder: Path, *, stem: str = "model", allow_pickle: bool = False) -> None:
     """Refuses weights that are cut short, or not those that the manifest was written for.
+
+    Args:
+        folder: of the checkpoint.
+        stem: as for `weight_files`.
+        allow_pickle: as for `weight_files`.
 
     Raises:
         InputError: names the file.
     """
-    for path in weight_files(folder):
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise InputError(
-                f"{path}: not a whole safetensors file ({error}); it is half-written or damaged: "
-                "fetch or train it again"
-            ) from error
+    for path in weight_files(folder, stem=stem, allow_pickle=allow_pickle):
+        _check_whole(path)
     for name, expected in read_manifest(folder).get("sha256", {}).items():
         if not (folder / name).is_file() or file_sha256(folder / name) != expected:
             raise InputError(
@@ -99,22 +111,54 @@ def check_weights(folder: Path) -> None:
             )
 
 
-def identity(folder: Path) -> str:
-    """SHA-256 (hex) over everything that decides what the model computes from a prompt.
-
-    That is config, weights, tokenizer and chat template; not the manifest or a model card.
+def model_parts(folder: Path, *, allow_pickle: bool = False, code: bool = False) -> Parts:
+    """Config and weights, and the checkpoint's own code where that is run.
 
     Raises:
         InputError: the folder is no checkpoint.
     """
     check_folder(folder)
-    names = [*_CONFIG_FILES, *TOKENIZER_FILES, *(path.name for path in weight_files(folder))]
-    return _combined(folder, names)
+    named = [folder / name for name in _CONFIG_FILES]
+    named += weight_files(folder, allow_pickle=allow_pickle)
+    return _there([*named, *(folder.glob("*.py") if code else ())])
 
 
-def tokenizer_identity(folder: Path) -> str:
-    """SHA-256 (hex) over tokenizer and chat template."""
-    return _combined(folder, TOKENIZER_FILES)
+def adapter_parts(folder: Path, *, allow_pickle: bool = False) -> Parts:
+    """Config and weights of an adapter.
+
+    Raises:
+        InputError: there are no weights in the folder.
+    """
+    named = [folder / ADAPTER_CONFIG]
+    named += weight_files(folder, stem="adapter_model", allow_pickle=allow_pickle)
+    return {f"adapter/{name}": path for name, path in _there(named).items()}
+
+
+def tokenizer_parts(folder: Path, chat_template: str | Path = "own") -> Parts:
+    """Tokenizer and chat template.
+
+    Args:
+        folder: of the tokenizer.
+        chat_template: "own", "none", or a file in place of its own.
+    """
+    parts = _there([folder / name for name in TOKENIZER_FILES])
+    if chat_template == "own":
+        return parts
+    return parts | {_TEMPLATE: chat_template if isinstance(chat_template, Path) else None}
+
+
+def identity(parts: Parts) -> str:
+    """SHA-256 (hex) over parts of a checkpoint."""
+    digest = hashlib.sha256()
+    for name, path in sorted(parts.items()):
+        digest.update(f"{name} {file_sha256(path) if path else None}\n".encode())
+    return digest.hexdigest()
+
+
+def one_line(error: Exception) -> str:
+    """What an error of a library says, without its line breaks and not at any length."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rsplit(" ", 1)[0] + " ..."
 
 
 def file_sha256(path: Path) -> str:
@@ -165,12 +209,38 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _combined(folder: Path, names: tuple[str, ...] | list[str]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(names):
-        if (folder / name).is_file():
-            digest.update(f"{name} {file_sha256(folder / name)}\n".encode())
-    return digest.hexdigest()
+def _there(paths: list[Path]) -> Parts:
+    return {path.name: path for path in paths if path.is_file()}
+
+
+def _shards(index: Path) -> list[Path]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise InputError(f"{index}: no `weight_map` in it, which lists the shards; fetch it again")
+    shards = [index.parent / name for name in sorted(set(names.values()))]
+    for shard in shards:
+        if not shard.is_file():
+            raise InputError(f"{shard}: missing, though {index.name} lists it; fetch it")
+    return shards
+
+
+def _check_whole(path: Path) -> None:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt"):
+                pass
+        else:
+            torch.load(path, map_location="meta", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: holds something other than tensors, which could run code, so it is not "
+            "read; convert it to safetensors on a machine that may run it"
+        ) from error
+    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
+        raise InputError(
+            f"{path}: not a whole file of weights ({one_line(error)}); it is half-written or "
+            "damaged: fetch or train it again"
+        ) from error
 
 
 @lru_cache(maxsize=4096)

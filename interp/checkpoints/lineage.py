@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -19,8 +19,12 @@ class Member(pydantic.BaseModel):
         parent: the member it is compared with as its origin; None for a root.
         weights_from: the member whose weights its training really started from, where that is not
             the parent.
-        objective: how it was trained, e.g. "pretrain", "sft", "rlvr".
+        objective: how it was trained: "pretrain", "midtrain", "sft", "sft_on_reasoning_traces",
+            "dpo", "rlvr", "ppo_binary", "grpo_binary" and the like; stages whose checkpoints were
+            not published are joined, as in "sft_and_preference".
         source: where the weights come from: "organism:<name>", a Hugging Face id, or a folder.
+        revision: branch, tag or commit of a Hugging Face id; None for its main branch.
+        chat_template: "none" for a base model that is to be read without the one it ships.
         note: anything a reader of a verdict should know.
     """
 
@@ -31,6 +35,8 @@ class Member(pydantic.BaseModel):
     weights_from: str | None = None
     objective: str
     source: str
+    revision: str | None = None
+    chat_template: Literal["own", "none"] = "own"
     note: str = ""
 
 

@@ -1,4 +1,4 @@
-"""A store gives back what was put in, or says why it does not."""
+"""A store gives back what was captured, or says why it does not."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from interp.activations import Site, capture
+from interp.activations.store import open_store
 from interp.checkpoints import Checkpoint
 from interp.errors import InputError
 from tests.activations.asked import broken, some_prompts
+from tests.activations.killed import contents, flip
 from tests.checkpoints.tiny import CHAT_TEMPLATE, write_checkpoint
 
 SITES = [Site("resid_post", 2), Site("resid_pre", 1)]
@@ -42,10 +44,6 @@ def refusing_to_run(loaded):
     loaded.model.base_model.register_forward_pre_hook(refuse)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_what_is_read_is_what_was_captured_and_nothing_runs_twice(ask):
     memory = ask(folder=None)
     stored = ask()
@@ -69,22 +67,18 @@ def test_the_manifest_says_what_made_the_store(ask, prompts):
     assert manifest["sites"] == ["resid_post.2", "resid_pre.1"]
     assert manifest["positions"] == POSITIONS
     assert (manifest["dtype"], manifest["backend"]) == ("float32", "hooks")
-    assert set(manifest["sha256"]) == {"resid_post.2.npy", "resid_pre.1.npy"}
+    (entry,) = manifest["shards"]
+    assert (entry["name"], entry["rows"]) == ("rows-0000000-0000024", [0, 25])
+    assert entry["tokens"] == sum(len(ask().token_ids(row)) for row in range(25))
+    files = {path.name for path in (ask.folder / entry["name"]).iterdir()}
+    assert set(entry["sha256"]) == files
+    assert {"resid_post.2.npy", "resid_pre.1.npy", "tokens.npy"} < files
 
 
 def test_equal_requests_make_equal_bytes(ask, tmp_path):
     ask()
     ask(folder=tmp_path / "other")
     assert contents(ask.folder) == contents(tmp_path / "other")
-
-
-def test_a_layer_is_mapped_and_writing_to_it_never_reaches_the_store(ask):
-    tensor = ask().read(*PLACE)
-    before = tensor.clone()
-    with Path("/proc/self/maps").open() as maps:
-        assert str(ask.folder / "resid_post.2.npy") in maps.read()
-    tensor.zero_()
-    assert torch.equal(ask().read(*PLACE), before)
 
 
 def test_a_changed_request_is_refused_with_the_field(ask, prompts, monkeypatch, tmp_path):
@@ -97,8 +91,9 @@ def test_a_changed_request_is_refused_with_the_field(ask, prompts, monkeypatch, 
     changes = {
         "prompts": {"prompts": some_prompts(25, seed=1)},
         "sites": {"sites": SITES[:1]},
-        "positions": {"positions": POSITIONS[::-1]},
-        "dtype": {"loaded": half},
+        "positions`|`tokens": {"positions": POSITIONS[::-1]},
+        "dtype": {"dtype": "float16"},
+        "computed_in": {"loaded": half, "dtype": "float32"},
         "checkpoint": {"loaded": other},
         "checkpoint`|`tokenizer": {"loaded": Checkpoint(templated, "templated").load()},
     }
@@ -112,56 +107,52 @@ def test_a_changed_request_is_refused_with_the_field(ask, prompts, monkeypatch, 
     assert contents(ask.folder) == kept
 
 
-@pytest.mark.parametrize("offset", [10, 200, -1])
-def test_a_flipped_byte_is_found_in_the_file_that_has_it(ask, offset):
-    ask()
-    path = ask.folder / "resid_pre.1.npy"
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 1
-    path.write_bytes(bytes(content))
+def test_any_flipped_byte_is_found_and_its_file_named(ask, tmp_path):
+    ask(positions=["all", "last_prompt"])
+    for path in sorted(path for path in ask.folder.rglob("*") if path.is_file()):
+        for offset in (10, path.stat().st_size // 2, -1):
+            copy = shutil.copytree(ask.folder, tmp_path / f"{path.name}{offset}")
+            flip(copy / path.relative_to(ask.folder), offset)
+            with pytest.raises(InputError, match=rf"{path.name}: not .* damaged") as caught:
+                read_all(copy)
+            assert str(copy) in str(caught.value)
+
+
+def read_all(folder: Path) -> None:
+    acts = open_store(folder)
+    for site in acts.sites:
+        for position in acts.positions:
+            acts.read(site, position)
+            acts.spans(position)
+    acts.token_ids(0)
+
+
+def test_damage_is_found_where_it_is_and_the_rest_can_still_be_read(ask):
     acts = ask()
-    acts.read(SITES[0], "last_prompt")
-    with pytest.raises(InputError, match=r"resid_pre\.1\.npy: not the file"):
-        acts.read(SITES[1], "last_prompt")
-    path.unlink()
-    with pytest.raises(InputError, match=r"resid_pre\.1\.npy: not the file"):
+    flip(ask.folder / "rows-0000000-0000024" / "resid_pre.1.npy", 200)
+    acts.read(*PLACE)
+    with pytest.raises(InputError, match=r"resid_pre\.1\.npy: not the file .* missing or damaged"):
         acts.read(SITES[1], "last_prompt")
 
 
-def test_a_run_that_fails_leaves_nothing_and_the_next_one_is_whole(ask, tmp_path):
-    expected = ask(folder=tmp_path / "expected")
-    before = sorted(path.name for path in tmp_path.iterdir())
+def test_a_capture_that_fails_makes_no_store_and_the_next_one_is_whole(ask, tmp_path):
+    ask(folder=tmp_path / "expected")
     with broken(ask.loaded, "w5"), pytest.raises(InputError, match="NaN"):
         ask()
-    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == [
-        name for name in before if not name.endswith(".lock")
-    ]
+    assert not ask.folder.exists()
     ask()
     assert contents(ask.folder) == contents(tmp_path / "expected")
-    assert expected.manifest == ask().manifest
 
 
-def test_what_a_killed_run_left_is_cleaned_up(ask, tmp_path):
-    partial = tmp_path / ".acts.partial"
-    partial.mkdir()
-    (partial / "resid_post.2.npy").write_bytes(b"half")
-    (partial / "manifest.json").write_text("{")
-    memory = ask(folder=None)
-    assert torch.equal(ask().read(*PLACE), memory.read(*PLACE))
-    assert not partial.exists()
-
-
-def test_a_damaged_manifest_and_a_folder_of_something_else_are_refused_and_kept(ask):
+def test_a_folder_of_something_else_is_refused_and_kept(ask, tmp_path):
     ask()
-    manifest = ask.folder / "manifest.json"
-    manifest.write_text(manifest.read_text()[:-9])
-    with pytest.raises(InputError, match=r"manifest\.json: not valid JSON"):
-        ask()
-    manifest.unlink()
+    (ask.folder / "manifest.json").unlink()
     kept = contents(ask.folder)
     with pytest.raises(InputError, match=r"is no activation store \(no manifest\.json\)"):
         ask()
     assert contents(ask.folder) == kept
+    with pytest.raises(InputError, match=r"nowhere: is no activation store"):
+        open_store(tmp_path / "nowhere")
 
 
 def test_a_full_disk_is_told_before_the_model_runs(ask, monkeypatch):
@@ -180,7 +171,16 @@ def test_a_place_that_cannot_be_written_to_is_told(ask, tmp_path):
         ask(folder=tmp_path / "file" / "acts")
 
 
-def test_of_two_that_want_one_store_at_once_one_computes_it(ask):
+def test_what_a_model_cannot_reach_is_no_fault_of_the_disk(ask):
+    def unreachable(*_):
+        raise ConnectionError("no network")
+
+    ask.loaded.model.base_model.register_forward_pre_hook(unreachable)
+    with pytest.raises(ConnectionError):
+        ask()
+
+
+def test_of_two_threads_that_want_one_store_one_computes_it(ask):
     ran = []
     ask.loaded.model.base_model.register_forward_pre_hook(lambda *_: ran.append(1))
     ask(folder=None)

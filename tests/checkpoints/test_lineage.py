@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
-from interp.checkpoints import Lineage, lineages
+from interp.checkpoints import Checkpoint, Lineage, lineages
 from interp.errors import InputError
 from interp.organism.recipes import RECIPES
+from tests.checkpoints.tiny import write_checkpoint
 
 FAMILY = """
 name: family
@@ -45,6 +47,23 @@ def test_relations_are_those_of_the_file(write):
     assert lineage.member("twin").name == "twin"
 
 
+PUBLISHED = sorted(set(lineages()) - {"organism"})
+OBJECTIVES = {
+    "pretrain",
+    "midtrain",
+    "sft",
+    "sft_on_reasoning_traces",
+    "sft_and_preference",
+    "sft_and_grpo",
+    "sft_and_rlvr",
+    "sft_erasure_penalty",
+    "dpo",
+    "rlvr",
+    "ppo_binary",
+    "grpo_binary",
+}
+
+
 @pytest.mark.parametrize("name", lineages())
 def test_every_packaged_lineage_loads_and_is_named_after_its_file(name):
     lineage = Lineage.load(name)
@@ -52,6 +71,64 @@ def test_every_packaged_lineage_loads_and_is_named_after_its_file(name):
     for parent, child in lineage.pairs:
         assert child in lineage.children(parent)
         assert lineage.ancestors(child)[-1] in lineage.roots
+    for member in lineage.members.values():
+        assert member.objective in OBJECTIVES
+        assert (member.parent is None) == (member.name in lineage.roots)
+        assert member.parent or member.objective == "pretrain"
+    places = [(member.source, member.revision) for member in lineage.members.values()]
+    assert len(set(places)) == len(places)
+
+
+def test_the_lineages_that_the_literature_speaks_of_are_there():
+    """Root, parent and child of each, as they were trained."""
+    descents = {
+        "gemma2_2b": ["instruct", "base"],
+        "olmo2_7b": ["rlvr", "dpo", "sft", "base", "stage1", "tokens_3t", "tokens_2t", "tokens_1t"],
+        "open_reasoner_zero_1.5b": ["open_reasoner_zero", "base"],
+        "r1_distill_llama_8b": ["r1_distill", "base"],
+        "r1_distill_qwen_1.5b": ["r1_distill", "base"],
+        "s1_32b": ["s1_1", "instruct", "base"],
+        "tulu3_8b": ["rlvr", "dpo", "sft", "base"],
+    }
+    assert sorted(descents) == PUBLISHED
+    for name, (child, *above) in descents.items():
+        assert Lineage.load(name).ancestors(child) == above
+    olmo = Lineage.load("olmo2_7b").members.values()
+    assert len({member.revision for member in olmo if member.revision}) >= 4
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_member_that_cannot_be_downloaded_is_one_line_that_says_what_to_do(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    for member in Lineage.load(name).members.values():
+        with pytest.raises(InputError) as caught:
+            Checkpoint.of(member)
+        message = str(caught.value)
+        assert "\n" not in message
+        assert message.startswith(f"'{member.source}'")
+        at = f" --revision {member.revision}" if member.revision else ""
+        assert f"`hf download {member.source}{at} --local-dir <folder>`" in message
+
+
+def test_a_member_of_the_embedded_lineage_is_trained_here():
+    with pytest.raises(InputError, match="`interp organism train reason_rl` makes it"):
+        Checkpoint.of(Lineage.load("organism").member("reason_rl"))
+
+
+def test_a_member_is_read_with_its_revision_and_without_the_template_it_is_to_be_read_without(
+    write, tmp_path
+):
+    base = write_checkpoint(tmp_path / "base")
+    text = FAMILY.replace("source: some/base", f"source: {base}, chat_template: none")
+    member = Lineage.load(write(text)).member("root")
+    found = Checkpoint.of(member)
+    assert (found.name, found.path, found.chat_template) == ("root", base, "none")
+    assert Checkpoint.of(member, name="mine", chat_template="own") == Checkpoint(base, "mine")
+    branch = member.model_copy(update={"source": "some/base", "revision": "v2"})
+    with pytest.raises(InputError, match="'some/base' at revision 'v2'"):
+        Checkpoint.of(branch)
 
 
 def test_the_embedded_lineage_is_the_one_that_is_trained():
@@ -76,6 +153,11 @@ MISTAKES = {
         "other: {parent: null,",
         "other: {parent: null, weights_from: twin,",
         "by `weights_from`.*twin <- other <- twin",
+    ),
+    "template": (
+        "source: some/rl}",
+        "source: some/rl, chat_template: nun}",
+        r"'members\.rl\.chat_template'.*'own' or 'none'",
     ),
     "name": ("rl: {parent", "rl: {name: lr, parent", "member 'rl' is named 'lr'"),
     "members": ("members:", "members: []\nx:", "unknown key 'x'|'members'"),

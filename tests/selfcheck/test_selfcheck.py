@@ -147,7 +147,7 @@ def test_a_tokenizer_whose_tokens_do_not_come_back(folder):
     assert failing(folder).startswith("tokens survive a round trip: ")
 
 
-def test_a_model_that_ignores_its_attention_mask(folder):
+def test_a_model_that_ignores_its_mask_and_position_ids(folder):
     """Code of the checkpoint's own, run only when asked for."""
     (folder / "modeling_deaf.py").write_text(
         "from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel\n"
@@ -155,7 +155,7 @@ def test_a_model_that_ignores_its_attention_mask(folder):
         "    model_type = 'deaf'\n"
         "class Deaf(LlamaModel):\n"
         "    config_class = DeafConfig\n"
-        "    def forward(self, input_ids=None, attention_mask=None, **kwargs):\n"
+        "    def forward(self, input_ids=None, attention_mask=None, position_ids=None, **kwargs):\n"
         "        return super().forward(input_ids=input_ids, **kwargs)\n"
         "class DeafForCausalLM(LlamaForCausalLM):\n"
         "    config_class = DeafConfig\n"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from dataclasses import replace
 
 from torch import nn
 
 from interp.checkpoints import LoadedModel
+from interp.checkpoints.adapters import sharing_copy
 
 
 def twin(loaded: LoadedModel) -> LoadedModel:
@@ -18,9 +17,7 @@ def twin(loaded: LoadedModel) -> LoadedModel:
     config and hooks are copies. What the model is at the moment, grafted or with an adapter in it,
     the twin is too.
     """
-    model = loaded.model
-    weights = itertools.chain(model.parameters(), model.buffers())
-    return replace(loaded, model=copy.deepcopy(model, {id(weight): weight for weight in weights}))
+    return replace(loaded, model=sharing_copy(loaded.model))
 
 
 def adapters(module: nn.Module) -> list[nn.Module]:

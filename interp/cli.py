@@ -71,7 +71,8 @@ def lineages(
         return
     for member in Lineage.load(name).members.values():
         origin = f"from {member.parent}" if member.parent else "root"
-        typer.echo(f"{member.name:20} {origin:16} {member.objective:22} {member.source}")
+        revision = f" at {member.revision}" if member.revision else ""
+        typer.echo(f"{member.name:20} {origin:18} {member.objective:24} {member.source}{revision}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import peft
 from peft import PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
@@ -39,19 +40,26 @@ def check_adapter(folder: Path, *, allow_pickle: bool = False) -> None:
     Raises:
         InputError: says what is wrong with the folder.
     """
-    config = files.read_json(folder / files.ADAPTER_CONFIG)
-    kind = config.get("peft_type")
+    stated = files.read_json(folder / files.ADAPTER_CONFIG)
+    kind = stated.get("peft_type")
     if kind not in KINDS:
         raise InputError(
             f"{folder}: an adapter of kind {kind}; those that act inside of the model's modules "
             f"can be read ({', '.join(KINDS)}). Merge it into its base where PEFT can "
             "(`merge_and_unload()`) and save the result"
         )
-    if config.get("alora_invocation_tokens"):
+    if stated.get("alora_invocation_tokens"):
         raise InputError(
             f"{folder}: it acts only behind its invocation tokens, by hooks around the whole "
             "model (aLoRA), which block by block reading leaves out"
         )
+    try:
+        _config(folder)
+    except Exception as error:  # each kind of adapter checks its settings in its own way
+        raise InputError(
+            f"{folder / files.ADAPTER_CONFIG}: PEFT {peft.__version__} cannot read it: "
+            f"{files.one_line(error)}"
+        ) from error
     files.check_weights(folder, stem="adapter_model", allow_pickle=allow_pickle)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from interp.checkpoints import adapters, files, sources
+from interp.checkpoints import adapters, contents, files, sources
 from interp.checkpoints.anatomy import block_list
 from interp.checkpoints.lineage import Member
 from interp.checkpoints.loading import load_model, load_tokenizer
@@ -43,8 +43,7 @@ class Checkpoint:
         """Refuses a chat template that is a misspelt word."""
         if isinstance(self.chat_template, str) and self.chat_template not in ("own", "none"):
             raise InputError(
-                f"chat template '{self.chat_template}': expected 'own', 'none' or a Path to a "
-                "Jinja file"
+                f"chat template '{self.chat_template}': expected 'own', 'none' or a Path to a file"
             )
 
     @classmethod
@@ -73,23 +72,11 @@ class Checkpoint:
         Raises:
             InputError: it is nowhere, or cannot be fetched; one line that says what to do.
         """
-        located = sources.locate(
-            source,
-            revision=revision,
-            base=base,
-            allow_pickle=allow_pickle,
-            code=trust_remote_code,
-        )
-        return cls(
-            located.path,
-            located.name if name is None else name,
-            adapter=located.adapter,
-            chat_template=chat_template
-            if chat_template in ("own", "none")
-            else Path(chat_template),
-            allow_pickle=allow_pickle,
-            trust_remote_code=trust_remote_code,
-        )
+        allowed = {"allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code}
+        located = sources.locate(source, revision=revision, base=base, **allowed)
+        template = chat_template if chat_template in ("own", "none") else Path(chat_template)
+        called = located.name if name is None else name
+        return cls(located.path, called, located.adapter, template, **allowed)
 
     @classmethod
     def of(cls, member: Member, **options: Any) -> Checkpoint:
@@ -102,11 +89,7 @@ class Checkpoint:
         Raises:
             InputError: as `find`.
         """
-        said = {
-            "name": member.name,
-            "revision": member.revision,
-            "chat_template": member.chat_template,
-        }
+        said = member.model_dump(include={"name", "revision", "chat_template"})
         return cls.find(member.source, **said | options)
 
     @property
@@ -116,17 +99,17 @@ class Checkpoint:
         Raises:
             InputError: the folder is no checkpoint.
         """
-        parts = files.model_parts(
+        parts = contents.model_parts(
             self.path, allow_pickle=self.allow_pickle, code=self.trust_remote_code
         )
         if self.adapter is not None:
-            parts |= files.adapter_parts(self.adapter, allow_pickle=self.allow_pickle)
-        return files.identity(parts | self._tokenizer_parts)
+            parts |= contents.adapter_parts(self.adapter, allow_pickle=self.allow_pickle)
+        return contents.identity(parts | self._tokenizer_parts)
 
     @property
     def tokenizer_fingerprint(self) -> str:
         """SHA-256 (hex) over tokenizer and chat template."""
-        return files.identity(self._tokenizer_parts)
+        return contents.identity(self._tokenizer_parts)
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -136,6 +119,13 @@ class Checkpoint:
             InputError: it is damaged.
         """
         return files.read_manifest(self.path)
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """The adapter's folder if there is a tokenizer in it, else that of the weights."""
+        if self.adapter is not None and (self.adapter / "tokenizer.json").is_file():
+            return self.adapter
+        return self.path
 
     @property
     def without_adapter(self) -> Checkpoint:
@@ -158,36 +148,23 @@ class Checkpoint:
         Args:
             device: "auto", "cpu", "cuda" or "cuda:N".
             dtype: "float32", "bfloat16", "float16", or "auto" for the one it was saved in.
-            device_map: where which module goes, in place of `device`: as accelerate takes it,
-                "auto" or a dict.
+            device_map: in place of `device`, as accelerate takes it: "auto" or a dict.
             attention: "eager", "sdpa" or "flash_attention_2"; by default transformers' choice.
 
         Raises:
-            InputError: the folder is no checkpoint, its weights are missing, cut short, pickled,
-                incomplete, too many, or not those of its manifest, the tokenizer knows more tokens
-                than the model, or the adapter does not fit.
+            InputError: the folder is no checkpoint, its weights are cut short, pickled, or not
+                those of config, manifest or tokenizer, or the adapter does not fit.
         """
-        placed = {"device": device, "device_map": device_map}
-        loaded = self._load_plain(**placed, dtype=dtype, attention=attention)
+        loaded = self._load_plain(device, dtype, device_map, attention)
         if self.adapter is None:
             return loaded
         return replace(loaded, model=adapters.attach(loaded.model, self.adapter))
 
-    def load_pair(
-        self,
-        device: str = "cpu",
-        dtype: str = "float32",
-        *,
-        device_map: Any = None,
-        attention: str | None = None,
-    ) -> tuple[LoadedModel, LoadedModel]:
+    def load_pair(self, **options: Any) -> tuple[LoadedModel, LoadedModel]:
         """Parent and child on one set of weights: the base, and the base with the adapter.
 
         Args:
-            device: as for `load`; so are the others.
-            dtype: as for `load`.
-            device_map: as for `load`.
-            attention: as for `load`.
+            options: those of `load`, by name.
 
         Returns:
             The parent, named after its folder, and the child. Nothing is switched between them:
@@ -202,37 +179,40 @@ class Checkpoint:
                 f"{self.name}: not an adapter, so there is no pair on one set of weights; load "
                 "parent and child as two checkpoints"
             )
-        placed = {"device": device, "device_map": device_map}
-        child = self._load_plain(**placed, dtype=dtype, attention=attention)
+        child = self._load_plain(**options)
         parent = self.without_adapter
         tokenizer = load_tokenizer(parent.path, parent.chat_template)
         adapted = adapters.attach_to_copy(child.model, self.adapter)
         return LoadedModel(child.model, tokenizer, parent), replace(child, model=adapted)
 
-    def _load_plain(self, **options: Any) -> LoadedModel:
+    def _load_plain(
+        self,
+        device: str = "cpu",
+        dtype: str = "float32",
+        device_map: Any = None,
+        attention: str | None = None,
+    ) -> LoadedModel:
         """The weights without the adapter, and the tokenizer that they are used with here."""
         files.check_folder(self.path)
         files.check_weights(self.path, allow_pickle=self.allow_pickle)
         if self.adapter is not None:
             adapters.check_adapter(self.adapter, allow_pickle=self.allow_pickle)
-        tokenizer = load_tokenizer(self._tokenizer_folder, self.chat_template)
+        tokenizer = load_tokenizer(self.tokenizer_folder, self.chat_template)
         model = load_model(
             self.path,
             tokenizer,
-            **options,
+            device=device,
+            dtype=dtype,
+            device_map=device_map,
+            attention=attention,
             allow_pickle=self.allow_pickle,
             trust_remote_code=self.trust_remote_code,
         )
         return LoadedModel(model, tokenizer, self)
 
     @property
-    def _tokenizer_folder(self) -> Path:
-        has_own = self.adapter is not None and (self.adapter / "tokenizer.json").is_file()
-        return self.adapter if self.adapter is not None and has_own else self.path
-
-    @property
-    def _tokenizer_parts(self) -> files.Parts:
-        return files.tokenizer_parts(self._tokenizer_folder, self.chat_template)
+    def _tokenizer_parts(self) -> contents.Parts:
+        return contents.tokenizer_parts(self.tokenizer_folder, self.chat_template)
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,8 +220,7 @@ class LoadedModel:
     """A model in memory, with the tokenizer it reads by.
 
     Attributes:
-        model: the unmodified transformers model, in eval mode; with the layers of an adapter in it
-            where the checkpoint has one.
+        model: the transformers model, in eval mode; unmodified but for the adapter's layers.
         tokenizer: fast, with the checkpoint's chat template.
         checkpoint: where it was loaded from.
     """

@@ -16,20 +16,8 @@ from safetensors import SafetensorError, safe_open
 from interp.errors import InputError
 from interp.tables import replacing
 
-Parts = dict[str, Path | None]
-"""Files of a checkpoint by the name that they count under; None for one that is left out."""
-
 MANIFEST = "manifest.json"
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
 ADAPTER_CONFIG = "adapter_config.json"
-_CONFIG_FILES = ("config.json", "generation_config.json")
-_TEMPLATE = "chat_template.jinja"
 _LONGEST = 300
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -111,50 +99,6 @@ def check_weights(folder: Path, *, stem: str = "model", allow_pickle: bool = Fal
             )
 
 
-def model_parts(folder: Path, *, allow_pickle: bool = False, code: bool = False) -> Parts:
-    """Config and weights, and the checkpoint's own code where that is run.
-
-    Raises:
-        InputError: the folder is no checkpoint.
-    """
-    check_folder(folder)
-    named = [folder / name for name in _CONFIG_FILES]
-    named += weight_files(folder, allow_pickle=allow_pickle)
-    return _there([*named, *(folder.glob("*.py") if code else ())])
-
-
-def adapter_parts(folder: Path, *, allow_pickle: bool = False) -> Parts:
-    """Config and weights of an adapter.
-
-    Raises:
-        InputError: there are no weights in the folder.
-    """
-    named = [folder / ADAPTER_CONFIG]
-    named += weight_files(folder, stem="adapter_model", allow_pickle=allow_pickle)
-    return {f"adapter/{name}": path for name, path in _there(named).items()}
-
-
-def tokenizer_parts(folder: Path, chat_template: str | Path = "own") -> Parts:
-    """Tokenizer and chat template.
-
-    Args:
-        folder: of the tokenizer.
-        chat_template: "own", "none", or a file in place of its own.
-    """
-    parts = _there([folder / name for name in TOKENIZER_FILES])
-    if chat_template == "own":
-        return parts
-    return parts | {_TEMPLATE: chat_template if isinstance(chat_template, Path) else None}
-
-
-def identity(parts: Parts) -> str:
-    """SHA-256 (hex) over parts of a checkpoint."""
-    digest = hashlib.sha256()
-    for name, path in sorted(parts.items()):
-        digest.update(f"{name} {file_sha256(path) if path else None}\n".encode())
-    return digest.hexdigest()
-
-
 def one_line(error: Exception) -> str:
     """What an error of a library says, without its line breaks and not at any length."""
     text = " ".join(str(error).split()) or type(error).__name__
@@ -207,10 +151,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
-
-
-def _there(paths: list[Path]) -> Parts:
-    return {path.name: path for path in paths if path.is_file()}
 
 
 def _shards(index: Path) -> list[Path]:

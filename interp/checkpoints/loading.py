@@ -14,6 +14,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from interp.checkpoints.anatomy import block_list
+from interp.checkpoints.contents import checked_template
 from interp.checkpoints.files import one_line, read_json
 from interp.errors import InputError
 from interp.settings import resolve_device
@@ -45,10 +46,9 @@ def load_tokenizer(folder: Path, chat_template: str | Path = "own") -> PreTraine
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the tokenizers library raises no narrower class
         raise InputError(f"{folder}: its tokenizer cannot be loaded: {one_line(error)}") from error
-    if isinstance(chat_template, Path):
-        tokenizer.chat_template = _read_template(chat_template)
-    elif chat_template == "none":
-        tokenizer.chat_template = None
+    if chat_template != "own":
+        given = checked_template(chat_template)
+        tokenizer.chat_template = None if given is None else given.read_text(encoding="utf-8")
     return tokenizer
 
 
@@ -204,12 +204,6 @@ def _check_tokenizer(
             f"{folder}: the tokenizer's token {token!r} has id {index}, but the model embeds only "
             f"{n_rows} tokens; tokenizer and weights are not of one model"
         )
-
-
-def _read_template(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"chat template {path}: no such file; expected a Jinja template")
-    return path.read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download
@@ -48,7 +50,7 @@ def locate(
     revision: str | None = None,
     base: str | Path | None = None,
     allow_pickle: bool = False,
-    code: bool = False,
+    trust_remote_code: bool = False,
 ) -> Located:
     """Finds a source, from the Hub's cache on this machine where it is there, else from the Hub.
 
@@ -57,18 +59,19 @@ def locate(
         revision: branch, tag or commit, of an id.
         base: what an adapter stands over, in place of what its config names.
         allow_pickle: fetch pickled weights where there are no others.
-        code: fetch the checkpoint's own Python files too.
+        trust_remote_code: fetch the checkpoint's own Python files too.
 
     Raises:
         InputError: it is nowhere, or cannot be fetched; one line that says what to do.
     """
-    folder = _folder(source, revision, allow_pickle, code)
+    folder_of = partial(_folder, allow_pickle=allow_pickle, code=trust_remote_code)
+    folder = folder_of(source, revision)
     name = _name(source, folder, revision)
     if not (folder / files.ADAPTER_CONFIG).is_file():
         if base is not None:
             raise InputError(f"{source}: not an adapter (no {files.ADAPTER_CONFIG}), so no base")
         return Located(folder, None, name)
-    path = _base_of(folder, base, allow_pickle, code)
+    path = _base_of(folder, folder_of) if base is None else folder_of(base, None)
     if (path / files.ADAPTER_CONFIG).is_file():
         raise InputError(
             f"{folder}: its base {path} is an adapter too; merge that one into its own base "
@@ -85,7 +88,7 @@ def name_of(folder: Path) -> str:
     return folder.name or folder.resolve().name
 
 
-def _folder(source: str | Path, revision: str | None, allow_pickle: bool, code: bool) -> Path:
+def _folder(source: str | Path, revision: str | None, *, allow_pickle: bool, code: bool) -> Path:
     text = str(source)
     if text.startswith(_ORGANISM):
         member = text.removeprefix(_ORGANISM)
@@ -103,16 +106,15 @@ def _folder(source: str | Path, revision: str | None, allow_pickle: bool, code: 
             f"{folder}: no such folder; expected one with config.json, *.safetensors and "
             "tokenizer.json, or a Hugging Face id such as Qwen/Qwen2.5-1.5B"
         )
-    fetched = _fetch(text, revision, [*_WANTED, *(["*.py"] if code else [])])
+    wanted = [*_WANTED, "*.py"] if code else _WANTED
+    fetched = _fetch(text, revision, wanted)
     if allow_pickle and not any(fetched.glob("*.safetensors")):
-        fetched = _fetch(text, revision, [*_WANTED, *_PICKLED, *(["*.py"] if code else [])])
+        return _fetch(text, revision, [*wanted, *_PICKLED])
     return fetched
 
 
-def _base_of(adapter: Path, base: str | Path | None, allow_pickle: bool, code: bool) -> Path:
-    """Folder of the model that an adapter was trained over."""
-    if base is not None:
-        return _folder(base, None, allow_pickle, code)
+def _base_of(adapter: Path, folder_of: Callable[[str, str | None], Path]) -> Path:
+    """Folder of the model that an adapter says it was trained over."""
     config = files.read_json(adapter / files.ADAPTER_CONFIG)
     named = config.get("base_model_name_or_path")
     if not named:
@@ -120,11 +122,11 @@ def _base_of(adapter: Path, base: str | Path | None, allow_pickle: bool, code: b
             f"{adapter / files.ADAPTER_CONFIG}: does not name the model that the adapter was "
             "trained over; give it as `base`, or write it there as base_model_name_or_path"
         )
-    beside = adapter / named
-    if not Path(named).is_dir() and beside.is_dir():
-        return beside
+    for folder in (Path(named), adapter / named):
+        if folder.is_dir():
+            return folder
     try:
-        return _folder(named, config.get("revision"), allow_pickle, code)
+        return folder_of(named, config.get("revision"))
     except InputError as error:
         raise InputError(
             f"{adapter}: the base that this adapter names cannot be found: {error}; or give it "

@@ -5,6 +5,9 @@ from interp._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "cosine_null": "agreement",
+        "cross_validated_cosine": "agreement",
+        "shuffled_over_groups": "agreement",
         "Direction": "means",
         "mean_difference": "means",
         "cosine": "geometry",

@@ -11,9 +11,10 @@ import torch
 import transformers
 from jaxtyping import Float
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from interp.checkpoints import Checkpoint, LoadedModel
+from interp.errors import InputError
 from interp.probes.controls import bag_of_tokens
 from interp.prompts import Encoded
 from interp.settings import resolve_device
@@ -34,9 +35,16 @@ def surface_features(encoded: Encoded) -> dict[str, Float[Tensor, "n _"]]:
     return {"length": length_N2, "bag_of_tokens": bag_of_tokens(encoded)}
 
 
+def random_init(trained: Checkpoint, seed: int) -> RandomInit:
+    """The untrained counterpart of a checkpoint; load it and capture it like any other."""
+    same = {field.name: getattr(trained, field.name) for field in fields(Checkpoint)}
+    own = {"name": f"{trained.name}-random{seed}", "adapter": None}
+    return RandomInit(**{**same, **own}, trained=trained, seed=seed)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomInit(Checkpoint):
-    """A checkpoint's architecture and tokenizer with the weights it would start training from.
+    """A checkpoint's architecture and tokenizer with the weights that training would start from.
 
     Weights come from the config's own initialisation, embeddings too: it is the model at step 0,
     defined without a look at the trained weights. Nothing is matched to them, as a probe
@@ -45,17 +53,12 @@ class RandomInit(Checkpoint):
     them reads more of the prompt than one on the embedding does.
 
     Attributes:
-        seed: of the weights; a seed gives the same ones on every device. The other attributes are
-            the trained checkpoint's.
+        trained: the checkpoint whose counterpart it is.
+        seed: of the weights; a seed gives the same ones on every device.
     """
 
+    trained: Checkpoint
     seed: int
-
-    @classmethod
-    def of(cls, checkpoint: Checkpoint, seed: int) -> RandomInit:
-        """The untrained counterpart of a checkpoint."""
-        same = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
-        return cls(**{**same, "name": f"{checkpoint.name}-random{seed}", "seed": seed})
 
     @property
     def fingerprint(self) -> str:
@@ -65,27 +68,40 @@ class RandomInit(Checkpoint):
             InputError: the folder is no checkpoint.
         """
         made_by = f"torch {torch.__version__} transformers {transformers.__version__}"
-        parts = f"random weights, seed {self.seed}, {made_by}, {super().fingerprint}"
+        parts = f"random weights, seed {self.seed}, {made_by}, {self.trained.fingerprint}"
         return hashlib.sha256(parts.encode()).hexdigest()
 
-    def load(self, device: str = "cpu", dtype: str = "float32") -> LoadedModel:
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """The trained checkpoint's: the tokenizer is the same."""
+        return self.trained.tokenizer_fingerprint
+
+    def load(
+        self,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        device_map: Any = None,
+        attention: str | None = None,
+    ) -> LoadedModel:
         """The random model. The trained one is loaded before it, and passes all its checks.
 
         Raises:
-            InputError: as `Checkpoint.load`.
+            InputError: as `Checkpoint.load`; or a `device_map`.
         """
-        trained = super().load("cpu", dtype)
-        model = _at_step_0(trained.model, self.seed, resolve_device(device))
-        return LoadedModel(model, trained.tokenizer, self)
+        if device_map is not None:
+            raise InputError(
+                f"{self.name}: random weights are drawn for one device; give `device`, not "
+                "`device_map`"
+            )
+        loaded = self.trained.load("cpu", dtype, attention=attention)
+        model = _at_step_0(loaded.model, self.seed, resolve_device(device))
+        return LoadedModel(model, loaded.tokenizer, self)
 
 
 def _at_step_0(trained: PreTrainedModel, seed: int, device: str) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # Drawn in float32, so that a seed's weights differ between dtypes by rounding alone.
-        model: Any = AutoModelForCausalLM.from_config(
-            copy.deepcopy(trained.config),
-            dtype=torch.float32,
-            attn_implementation=trained.config._attn_implementation,
-        )
+        model: Any = type(trained)(copy.deepcopy(trained.config))
     return model.to(device=device, dtype=trained.dtype).eval()

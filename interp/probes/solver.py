@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.errors import InputError
 from interp.probes.engine.bounds import Target
 from interp.probes.engine.certificates import Certificates
 from interp.probes.engine.fitting import CellFits, fit_cell
-from interp.probes.engine.problems import Labels, state_problems
+from interp.probes.engine.problems import Cell, Labels, each_cell, in_row_order, state_problems
 from interp.probes.folds import Fold
-
-Cell = TypeVar("Cell", bound=Hashable)
 
 TOLERANCE = 1e-5
 """Largest component of the mean loss's gradient; scikit-learn's default of 1e-4 moves AUROCs."""
@@ -60,16 +57,7 @@ class Solution(Generic[Cell]):
         Raises:
             InputError: the folds do not hold every row out exactly once.
         """
-        rows_N = np.concatenate([held_out for _, held_out in self.folds])
-        if not np.array_equal(np.sort(rows_N), np.arange(len(rows_N))):
-            raise InputError(
-                f"folds: they hold out {len(rows_N)} rows, some never or more than once; decision "
-                "values of all rows need folds that hold out each once. Read `held_out` by fold."
-            )
-        together = np.concatenate(self.held_out, axis=2)
-        in_order = np.empty_like(together)
-        in_order[:, :, rows_N] = together
-        return in_order
+        return in_row_order(self.held_out, self.folds, axis=2)
 
 
 def solve(
@@ -107,21 +95,9 @@ def solve(
     target = Target(tol, DECISION_TOLERANCE * tol / TOLERANCE)
     cells: list[Cell] = []
     parts: list[CellFits] = []
-    for cell, acts_ND in acts.items() if isinstance(acts, Mapping) else acts:
-        if acts_ND.ndim != 2 or len(acts_ND) != problems.n_rows or not acts_ND.shape[1]:
-            raise InputError(
-                f"activations of {cell}: shape {tuple(acts_ND.shape)} for {problems.n_rows} "
-                "labels; expected one row a label, (n, d)."
-            )
-        if parts and acts_ND.shape[1] != parts[0].coef.shape[-1]:
-            raise InputError(
-                f"activations of {cell}: {acts_ND.shape[1]} columns where {cells[0]} has "
-                f"{parts[0].coef.shape[-1]}; solve cells of another width apart."
-            )
-        parts.append(fit_cell(acts_ND.detach(), problems, target, max_iter))
+    for cell, acts_ND in each_cell(acts, problems.n_rows):
+        parts.append(fit_cell(acts_ND, problems, target, max_iter))
         cells.append(cell)
-    if not parts:
-        raise InputError("activations: no cells; expected at least one.")
     return Solution(
         tuple(cells),
         problems.classes,

@@ -327,6 +327,12 @@ def test_a_pickled_adapter_is_read_only_if_asked_for(adapt):
     assert checkpoint.fingerprint
 
 
+def test_a_config_that_peft_cannot_read_is_refused(adapt):
+    folder = adapt(lora())
+    edit_json(folder / "adapter_config.json", task_type="NONSENSE")
+    assert refusal(folder).startswith(f"{folder / 'adapter_config.json'}: PEFT {peft.__version__} ")
+
+
 def test_an_adapter_over_offloaded_weights_is_refused(adapt):
     checkpoint = Checkpoint.find(adapt(lora()))
     with pytest.raises(InputError, match="device map offloads part of it"):
@@ -354,6 +360,8 @@ def test_the_base_is_the_one_named_the_one_beside_it_or_the_one_given(bases, ada
     folder = adapt(lora())
     base = bases("llama")
     assert Checkpoint.find(folder) == Checkpoint(base, "child", adapter=folder)
+    edit_json(folder / "adapter_config.json", revision="main")
+    assert Checkpoint.find(folder).path == base, "a folder is taken as it is"
     edit_json(folder / "adapter_config.json", base_model_name_or_path="/elsewhere/base")
     with pytest.raises(InputError, match=r"base that this adapter names .* /elsewhere/base: no s"):
         Checkpoint.find(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -37,6 +38,7 @@ def flip_byte(path: Path, offset: int = -1) -> None:
 def refusal(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
         Checkpoint(folder, "tiny").load()
+    assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
@@ -66,8 +68,12 @@ def test_the_tokenizer_is_the_saved_one_whatever_the_architecture(tmp_path, arch
 
 
 def test_dtype_is_as_asked_and_unknown_ones_are_refused(folder):
-    assert Checkpoint(folder, "tiny").load(dtype="bfloat16").model.dtype == torch.bfloat16
-    with pytest.raises(InputError, match=r"dtype 'float23'.*float32, bfloat16, float16"):
+    half = Checkpoint(folder, "tiny").load(dtype="bfloat16").model
+    assert half.dtype == torch.bfloat16
+    half.save_pretrained(folder)
+    assert Checkpoint(folder, "tiny").load(dtype="auto").model.dtype == torch.bfloat16
+    assert Checkpoint(folder, "tiny").load().model.dtype == torch.float32
+    with pytest.raises(InputError, match=r"dtype 'float23'.*float32, bfloat16, float16, auto"):
         Checkpoint(folder, "tiny").load(dtype="float23")
 
 
@@ -82,6 +88,8 @@ def test_shards_load_as_one_and_a_missing_shard_is_named(folder, tmp_path):
     message = refusal(sharded)
     assert str(shards[1]) in message
     assert "missing" in message
+    (sharded / "model.safetensors.index.json").write_text("{}")
+    assert "no `weight_map` in it" in refusal(sharded)
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(folder, tmp_path):
@@ -94,10 +102,8 @@ def test_a_folder_that_is_no_checkpoint_is_refused(folder, tmp_path):
 
 def test_without_weights_it_says_what_there_is_instead(folder):
     weights = folder / "model.safetensors"
-    weights.rename(folder / "adapter_model.safetensors")
-    assert "adapter" in refusal(folder)
-    (folder / "adapter_model.safetensors").unlink()
-    assert "no weights in it" in refusal(folder)
+    weights.unlink()
+    assert "no weights in it; expected model.safetensors, or shards" in refusal(folder)
     torch.save({}, folder / "pytorch_model.bin")
     message = refusal(folder)
     assert "pytorch_model.bin" in message
@@ -151,14 +157,50 @@ def test_weights_of_another_shape_than_the_config_says_are_refused(folder):
     edit_json(folder / "config.json", intermediate_size=48)
     message = refusal(folder)
     assert str(folder) in message
-    assert "does not load" in message
+    assert "disagree on the shape of 12 tensors: model.layers.0.mlp.down_proj.weight" in message
+    assert "is (16, 32), expected (16, 48)" in message
 
 
-def test_an_unknown_architecture_is_refused_and_its_code_is_not_run(folder):
-    (folder / "evil.py").write_text("raise SystemExit('ran')")
-    auto_map = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
-    edit_json(folder / "config.json", model_type="evil", auto_map=auto_map)
-    assert "does not load" in refusal(folder)
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_weights_of_more_blocks_than_the_config_says_are_refused(tmp_path, architecture, prefixed):
+    """transformers drops the blocks on top; it reads names with and without the model's prefix."""
+    folder = write_checkpoint(tmp_path / "model", architecture)
+    path = folder / "model.safetensors"
+    if not prefixed:
+        prefix = {"llama": "model.", "gpt2": "transformer.", "gpt_neox": "gpt_neox."}[architecture]
+        state = {name.removeprefix(prefix): value for name, value in load_file(path).items()}
+        save_file(state, path, metadata={"format": "pt"})
+        Checkpoint(folder, "tiny").load()
+    n_layers = "n_layer" if architecture == "gpt2" else "num_hidden_layers"
+    edit_json(folder / "config.json", **{n_layers: N_LAYERS - 1})
+    message = refusal(folder)
+    assert "config.json has no place for" in message
+    assert f".{N_LAYERS - 1}." in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.1.self_attn.k_proj.bias",
+        "model.embed_tokens.scale",
+        "model.norm.bias",
+        "lm_head.bias",
+    ],
+)
+def test_a_tensor_that_the_model_would_compute_with_is_not_dropped(folder, name):
+    add_tensors(folder, name)
+    assert f"config.json has no place for 1 of the weights' tensors, {name}" in refusal(folder)
+
+
+def test_heads_that_the_model_does_not_have_are_ignored_without_a_word(folder, capfd):
+    before = Checkpoint(folder, "tiny").load().model
+    add_tensors(folder, "v_head.summary.weight", "score.weight", "reward.bias")
+    capfd.readouterr()
+    after = Checkpoint(folder, "tiny").load().model
+    for name, value in before.state_dict().items():
+        assert torch.equal(value, after.state_dict()[name])
+    assert "v_head" not in capfd.readouterr().err
 
 
 def test_a_tokenizer_that_knows_more_tokens_than_the_model_is_refused(folder):
@@ -173,6 +215,22 @@ def test_a_damaged_tokenizer_is_refused(folder):
     message = refusal(folder)
     assert str(folder) in message
     assert "tokenizer cannot be loaded" in message
+
+
+def test_the_fingerprint_of_a_plain_folder_is_over_its_files_and_their_names(tmp_path):
+    """Caches of results hang on it: it must not change from version to version."""
+    folder = write_checkpoint(tmp_path / "model", shard_size="8KB")
+    names = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+    names += ["chat_template.jinja", *(path.name for path in folder.glob("model-*.safetensors"))]
+    digest, tokenizer = hashlib.sha256(), hashlib.sha256()
+    for name in sorted(names):
+        content = (folder / name).read_bytes()
+        line = f"{name} {hashlib.sha256(content).hexdigest()}\n".encode()
+        digest.update(line)
+        if "tokenizer" in name or "template" in name:
+            tokenizer.update(line)
+    assert Checkpoint(folder, "tiny").fingerprint == digest.hexdigest()
+    assert Checkpoint(folder, "tiny").tokenizer_fingerprint == tokenizer.hexdigest()
 
 
 CHANGES = {
@@ -218,3 +276,9 @@ def test_a_file_that_was_not_touched_is_hashed_once(folder):
 
 def edit_json(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def add_tensors(folder: Path, *names: str) -> None:
+    path = folder / "model.safetensors"
+    extra = {name: torch.ones(D_MODEL) for name in names}
+    save_file(load_file(path) | extra, path, metadata={"format": "pt"})

@@ -9,7 +9,7 @@ import torch
 from interp.activations import Site, capture
 from interp.checkpoints import Checkpoint
 from interp.errors import InputError
-from interp.probes.baselines import RandomInit, surface_features
+from interp.probes.baselines import random_init, surface_features
 from interp.prompts import Encoded, PromptSet
 from tests.checkpoints.tiny import ARCHITECTURES, write_checkpoint
 
@@ -28,11 +28,12 @@ def test_the_random_model_is_the_same_machine_with_nothing_learnt(tmp_path, arch
     assert architecture in ARCHITECTURES
     checkpoint = Checkpoint(write_checkpoint(tmp_path / "trained", architecture), "trained")
     trained = checkpoint.load()
-    random = RandomInit.of(checkpoint, 3).load()
+    random = random_init(checkpoint, 3).load()
     assert type(random.model) is type(trained.model)
     assert random.model.config.to_dict() == trained.model.config.to_dict()
     assert random.tokenizer.get_vocab() == trained.tokenizer.get_vocab()
     assert not random.model.training
+    assert random.model.config._attn_implementation == trained.model.config._attn_implementation
     for (name, theirs), (other, ours) in zip(
         trained.model.named_parameters(), random.model.named_parameters(), strict=True
     ):
@@ -51,7 +52,7 @@ def test_a_seed_gives_its_weights_again_and_leaves_the_generator_alone(tmp_path)
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    one, again, other = (RandomInit.of(checkpoint, seed).load().model for seed in (1, 1, 2))
+    one, again, other = (random_init(checkpoint, seed).load().model for seed in (1, 1, 2))
     assert torch.rand(1) == expected
     weights = [
         torch.cat([w.flatten() for w in model.parameters() if w.ndim > 1])
@@ -59,17 +60,17 @@ def test_a_seed_gives_its_weights_again_and_leaves_the_generator_alone(tmp_path)
     ]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-    half = RandomInit.of(checkpoint, 1).load(dtype="bfloat16").model
+    half = random_init(checkpoint, 1).load(dtype="bfloat16").model
     rounded = torch.cat([w.flatten() for w in half.parameters() if w.ndim > 1])
     assert torch.equal(rounded, weights[0].to(torch.bfloat16))
 
 
 def test_a_random_model_is_captured_like_any_and_never_taken_for_the_trained_one(tmp_path):
     checkpoint = Checkpoint(write_checkpoint(tmp_path / "trained"), "trained")
-    models = [checkpoint, RandomInit.of(checkpoint, 0), RandomInit.of(checkpoint, 1)]
+    models = [checkpoint, random_init(checkpoint, 0), random_init(checkpoint, 1)]
     assert len({model.fingerprint for model in models}) == 3
     assert len({model.name for model in models}) == 3
-    assert models[1].fingerprint == RandomInit.of(checkpoint, 0).fingerprint
+    assert models[1].fingerprint == random_init(checkpoint, 0).fingerprint
     assert len({model.tokenizer_fingerprint for model in models}) == 1
     prompts = PromptSet.from_records(
         [
@@ -86,4 +87,9 @@ def test_a_random_model_is_captured_like_any_and_never_taken_for_the_trained_one
 
 def test_what_is_no_checkpoint_has_no_random_counterpart(tmp_path):
     with pytest.raises(InputError, match="no such checkpoint folder"):
-        RandomInit.of(Checkpoint(tmp_path / "nothing", "nothing"), 0).load()
+        random_init(Checkpoint(tmp_path / "nothing", "nothing"), 0).load()
+    checkpoint = Checkpoint(write_checkpoint(tmp_path / "trained"), "trained")
+    with pytest.raises(
+        InputError, match="trained-random0: random weights are drawn for one device"
+    ):
+        random_init(checkpoint, 0).load(device_map="auto")

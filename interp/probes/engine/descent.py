@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +18,7 @@ _LINE_SEARCH = 0.1
 """Share of the slope along a direction that may be left; less does not save iterations."""
 
 
+@runtime_checkable
 class Directions(Protocol):
     """Where to go next: `QuasiNewton` or `Newton`."""
 

@@ -32,7 +32,7 @@ _MENDING = 60
 class CellFits:
     """The fits of one cell, as `interp.probes.Solution` has them of all."""
 
-    held_out: list[Float[np.ndarray, "p m ..."]]
+    held_out: list[np.ndarray]
     coef: Float[np.ndarray, "f p ..."]
     intercept: Float[np.ndarray, "f p ..."]
     certificates: Certificates
@@ -111,7 +111,7 @@ def _start(problems: Problems, scaling: Scaling, weight_FN: Tensor) -> Batch:
         weight_BN=weight_FN[fold_B],
         inverse_BD=scaling.inverse_FD[fold_B],
         mean_BD=scaling.mean_FD[fold_B],
-        penalty_B=1 / torch.tensor(problems.cs).to(weight_FN).repeat(len(weight_FN)),
+        penalty_B=1 / torch.as_tensor(np.array(problems.cs)).to(weight_FN).repeat(len(weight_FN)),
         total_B=weight_FN.sum(1)[fold_B],
         theta_BCE=theta_BCE,
         score_BCN=bias_BC[..., None].repeat(1, 1, problems.n_rows),

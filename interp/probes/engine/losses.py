@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ class Point(ABC):
         """Some of the problems."""
 
 
+@runtime_checkable
 class Loss(Protocol):
     """Where the labels are; on the device and in the dtype of the problems."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from interp.errors import InputError
 from interp.probes.folds import Fold
 
+Cell = TypeVar("Cell", bound=Hashable)
 Labels = Sequence[object] | np.ndarray
 """Class of each row: bool, int or str."""
 
@@ -107,6 +110,52 @@ def name_rows(wrong_N: np.ndarray) -> str:
     named = ", ".join(str(row) for row in rows[:5])
     more = f" (of {len(rows)} such)" if len(rows) > 5 else ""
     return f"row{'s' if len(rows) > 1 else ''} {named}{more}"
+
+
+def each_cell(
+    acts: Mapping[Cell, Tensor] | Iterable[tuple[Cell, Tensor]], n_rows: int
+) -> Iterator[tuple[Cell, Tensor]]:
+    """The cells one by one, each checked to line up with the labels and with the others.
+
+    Raises:
+        InputError: names the cell, or says that there is none.
+    """
+    width = None
+    for cell, acts_ND in acts.items() if isinstance(acts, Mapping) else acts:
+        if acts_ND.ndim != 2 or len(acts_ND) != n_rows or not acts_ND.shape[1]:
+            raise InputError(
+                f"activations of {cell}: shape {tuple(acts_ND.shape)} for {n_rows} labels; "
+                "expected one row a label, (n, d)."
+            )
+        if acts_ND.shape[1] != (width or acts_ND.shape[1]):
+            raise InputError(
+                f"activations of {cell}: {acts_ND.shape[1]} columns where the cells before have "
+                f"{width}; solve cells of another width apart."
+            )
+        width = acts_ND.shape[1]
+        yield cell, acts_ND.detach()
+    if width is None:
+        raise InputError("activations: no cells; expected at least one.")
+
+
+def in_row_order(held_out: Sequence[np.ndarray], folds: Sequence[Fold], *, axis: int) -> np.ndarray:
+    """Values of the held-out rows of all folds, put in the order of the rows.
+
+    Args:
+        held_out: for each fold, an array with its held-out rows along `axis`.
+        folds: the folds.
+        axis: of the rows.
+
+    Raises:
+        InputError: the folds do not hold every row out exactly once.
+    """
+    row_N = np.concatenate([rows for _, rows in folds])
+    if not np.array_equal(np.sort(row_N), np.arange(len(row_N))):
+        raise InputError(
+            f"folds: they hold out {len(row_N)} rows, some never or more than once; values of all "
+            "rows need folds that hold out each once. Read `held_out` by fold."
+        )
+    return np.take(np.concatenate(held_out, axis=axis), np.argsort(row_N), axis=axis)
 
 
 def _check_weights(weights: Sequence[float] | np.ndarray | None, n_rows: int) -> np.ndarray:

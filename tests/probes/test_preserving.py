@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from interp.errors import InputError
-from interp.probes.preservation import preservation
+from interp.probes.preserving import preservation
 from interp.stats import auroc
 
 N_PAIRS = 400

@@ -79,6 +79,7 @@ def lineages(
 def check(
     source: Annotated[str, typer.Argument(help="A folder, a PEFT adapter or a Hugging Face id.")],
     revision: Annotated[str | None, typer.Option(help="Of a Hugging Face id.")] = None,
+    base: Annotated[str | None, typer.Option(help="What an adapter stands over.")] = None,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
     allow_pickle: Annotated[bool, typer.Option(help="Read weights that are pickles.")] = False,
@@ -96,6 +97,7 @@ def check(
     checkpoint = Checkpoint.find(
         source,
         revision=revision,
+        base=base,
         allow_pickle=allow_pickle,
         trust_remote_code=trust_remote_code,
     )

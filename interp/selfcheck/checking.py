@@ -12,6 +12,7 @@ from typing import Any
 
 from interp.activations import Site
 from interp.checkpoints import Checkpoint, LoadedModel, files
+from interp.checkpoints.adapters import check_adapter
 from interp.checkpoints.anatomy import KINDS, tap
 from interp.checkpoints.loading import load_tokenizer
 from interp.errors import InputError
@@ -78,12 +79,21 @@ def check(checkpoint: Checkpoint, device: str = "cpu", dtype: str = "float32") -
     loaded: list[LoadedModel] = []
     steps: dict[str, Callable[[], object]] = {
         "folder": lambda: files.check_folder(checkpoint.path),
-        "weights are whole": lambda: files.check_weights(checkpoint.path),
-        "tokenizer loads": lambda: load_tokenizer(checkpoint.path),
-        "config, weights and tokenizer agree": lambda: loaded.append(
-            checkpoint.load(device=device, dtype=dtype)
+        "weights are whole": lambda: files.check_weights(
+            checkpoint.path, allow_pickle=checkpoint.allow_pickle
+        ),
+        "tokenizer loads": lambda: load_tokenizer(
+            checkpoint.tokenizer_folder, checkpoint.chat_template
         ),
     }
+    if checkpoint.adapter is not None:
+        adapter = checkpoint.adapter
+        steps["adapter is whole"] = lambda: check_adapter(
+            adapter, allow_pickle=checkpoint.allow_pickle
+        )
+    steps["config, weights and tokenizer agree"] = lambda: loaded.append(
+        checkpoint.load(device=device, dtype=dtype)
+    )
     for name, step in steps.items():
         try:
             step()

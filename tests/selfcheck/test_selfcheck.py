@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import GraniteConfig, GraniteForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM, LlamaConfig
 
 from interp import cli
 from interp.activations import capture
@@ -202,6 +203,29 @@ def test_a_multiplier_on_what_is_added_is_found_and_the_stream_can_still_be_used
     require(loaded, kinds=["resid_pre", "resid_post"])
     with pytest.raises(InputError, match="granite: the check 'attention and MLP add up"):
         require(loaded)
+
+
+def test_an_adapter_passes_over_its_base_and_fails_at_its_own_line(folder, tmp_path):
+    base = AutoModelForCausalLM.from_pretrained(folder)
+    config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    adapter = Checkpoint.find(tmp_path / "adapter", base=folder)
+    lines = list(check(adapter))
+    assert all(line.passed for line in lines)
+    assert "adapter is whole" in [line.name for line in lines]
+    weights = tmp_path / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    line = list(check(adapter))[-1]
+    assert (line.name, line.passed) == ("adapter is whole", False)
+
+
+def test_pickled_weights_pass_only_when_they_are_asked_for(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert failing(folder).startswith("weights are whole: ")
+    lines = list(check(Checkpoint(folder, "pickled", allow_pickle=True)))
+    assert all(line.passed for line in lines)
 
 
 def test_load_checks_what_it_loads(folder):

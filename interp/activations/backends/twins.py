@@ -21,5 +21,6 @@ def twin(loaded: LoadedModel) -> LoadedModel:
 
 
 def adapters(module: nn.Module) -> list[nn.Module]:
-    """The adapter layers (of PEFT) in a module."""
-    return [part for part in module.modules() if hasattr(part, "base_layer")]
+    """The adapter layers (of PEFT) in a module, and modules that an adapter holds copies of."""
+    marks = ("base_layer", "original_module")
+    return [part for part in module.modules() if any(hasattr(part, mark) for mark in marks)]

@@ -2,7 +2,7 @@
 
 Shapes throughout the engine: B problems, C decision values a row, N rows, D columns, E = D + 1.
 The weights of a problem are `theta_BCE`: coefficients on its fold's standardised columns, then the
-bias. Problems are the rows of every matrix, which is what makes narrow products fast.
+bias. Problems are the rows of every matrix.
 """
 
 from __future__ import annotations
@@ -53,22 +53,30 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Activations in the common scale, both ways round."""
+    """Activations in the common scale."""
 
     x_ND: Float[Tensor, "n d"]
-    xt_DN: Float[Tensor, "d n"]
 
     def scores(self, theta_BCE: Tensor, batch: Batch) -> Float[Tensor, "b c n"]:
         """Decision values of all rows under some weights of the batch's problems."""
         coef_BCD = theta_BCE[..., :-1] * batch.inverse_BD[:, None]
         bias_BC = theta_BCE[..., -1] - (coef_BCD @ batch.mean_BD[..., None])[..., 0]
-        score_MN = coef_BCD.flatten(0, 1) @ self.xt_DN
+        score_MN = onto_rows(self.x_ND, coef_BCD.flatten(0, 1))
         return score_MN.add_(bias_BC.flatten()[:, None]).unflatten(0, bias_BC.shape)
 
     def gradient(self, point: Point, batch: Batch) -> Float[Tensor, "b c e"]:
         """Gradient of the penalised loss by every problem's weights."""
         raw_MD = point.residual_BCN.flatten(0, 1) @ self.x_ND
         return penalised(raw_MD.unflatten(0, point.residual_BCN.shape[:2]), point, batch)
+
+
+def onto_rows(x_ND: Float[Tensor, "n d"], vector_MD: Tensor) -> Float[Tensor, "m n"]:
+    """Every vector's product with every row.
+
+    With the activations on the left the product takes two thirds of the time it takes the other
+    way round (measured with MKL), and no transposed copy of them is needed.
+    """
+    return (x_ND @ vector_MD.mT).mT.contiguous()
 
 
 def penalised(raw_BCD: Float[Tensor, "b c d"], point: Point, batch: Batch) -> Tensor:

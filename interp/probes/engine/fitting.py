@@ -56,7 +56,7 @@ def fit_cell(
     scaling = scaling_of(acts_ND, weight_FN)
     wide_loss = loss_of(problems.class_N, len(problems.classes), weight_FN)
     start = _start(problems, scaling, weight_FN)
-    design = _design(acts_ND, scaling, torch.float32)
+    design = Design(scaling.common(acts_ND, torch.float32))
     loss = loss_of(problems.class_N, len(problems.classes), design.x_ND)
     precondition = _preconditioner(design, problems)
     theta_BCE, uneven_B, iterations_B = descend(
@@ -71,7 +71,7 @@ def fit_cell(
     judged = judge(acts_ND, scaling, wide_loss, fits, uneven_B.double())
     if bool((judged.over(target) > 1).any()):
         del design
-        wide = _design(acts_ND, scaling, torch.float64)
+        wide = Design(scaling.common(acts_ND, torch.float64))
 
         def mend(rest: Tensor, directions: Directions, most: int) -> Judged:
             """The judged fits, with some of them carried on in float64."""
@@ -118,18 +118,12 @@ def _start(problems: Problems, scaling: Scaling, weight_FN: Tensor) -> Batch:
     )
 
 
-def _design(acts_ND: Tensor, scaling: Scaling, dtype: torch.dtype) -> Design:
-    x_ND = scaling.common(acts_ND, dtype)
-    return Design(x_ND, x_ND.mT.contiguous())
-
-
 def _preconditioner(design: Design, problems: Problems) -> Preconditioner:
     # A row's curvature is 1/4 before the fit; saturated, its mean has been seen to fall to 1/100.
     rows_a_weight = problems.n_rows / problems.total_F
     row_weight_N = problems.row_weight_N
     return Preconditioner(
         design.x_ND,
-        design.xt_DN,
         None if np.ptp(row_weight_N) == 0 else torch.as_tensor(row_weight_N).to(design.x_ND),
         least_ratio=4 / max(problems.cs) * rows_a_weight.min(),
         most_ratio=4 / min(problems.cs) * rows_a_weight.max(),

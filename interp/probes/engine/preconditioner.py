@@ -8,9 +8,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from interp.probes.engine.batch import onto_rows
+
 _DECADES_A_SHIFT = 2
 """Shifts this far apart leave every problem within a factor of ten of one of them."""
 _BLOCK = 256
+_PAD = 8
+"""Rows added before Cholesky: at a width of a multiple of 512, as models have, the CPU's cache holds
+few rows at once and the factorisation takes three times as long."""
 
 
 class Preconditioner:
@@ -27,7 +32,6 @@ class Preconditioner:
     def __init__(
         self,
         x_ND: Float[Tensor, "n d"],
-        xt_DN: Float[Tensor, "d n"],
         row_weight_N: Float[Tensor, " n"] | None,
         least_ratio: float,
         most_ratio: float,
@@ -36,17 +40,15 @@ class Preconditioner:
 
         Args:
             x_ND: activations in the common scale.
-            xt_DN: the same, transposed, contiguous.
             row_weight_N: of mean 1, or None where all are 1.
             least_ratio: the smallest penalty / omega that will be asked for.
             most_ratio: the largest.
         """
         n, d = x_ND.shape
         if row_weight_N is not None:
-            root_N = row_weight_N.sqrt().to(x_ND)
-            x_ND, xt_DN = x_ND * root_N[:, None], xt_DN * root_N
-        self._x_ND, self._xt_DN, self._is_tall = x_ND, xt_DN, n > d
-        gram_RR = _gram(xt_DN, x_ND) if self._is_tall else _gram(x_ND, xt_DN)
+            x_ND = x_ND * row_weight_N.sqrt().to(x_ND)[:, None]
+        self._x_ND, self._is_tall = x_ND, n > d
+        gram_RR = _gram(x_ND.mT if self._is_tall else x_ND)
         trace = float(gram_RR.diagonal().double().sum())
         # Below the floors a shift is lost in float32, or below all of the spectrum.
         floor = max(1e-6 * trace, 1e-3 * trace / len(gram_RR), torch.finfo(x_ND.dtype).tiny)
@@ -57,10 +59,12 @@ class Preconditioner:
         ]
         self._inverses = []
         for log_shift in self._log_shifts:
-            shifted_RR = gram_RR.clone()
-            shifted_RR.diagonal().add_(10**log_shift)
+            padded = gram_RR.new_zeros(len(gram_RR) + _PAD, len(gram_RR) + _PAD)
+            padded[:-_PAD, :-_PAD] = gram_RR
+            padded.diagonal().add_(10**log_shift)
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(padded))
             # Symmetric, so the transpose is the same and lies row by row.
-            self._inverses.append(torch.cholesky_inverse(torch.linalg.cholesky(shifted_RR)).mT)
+            self._inverses.append(inverse.mT[:-_PAD, :-_PAD])
 
     def __call__(
         self, gradient_MD: Float[Tensor, "m d"], penalty_M: Tensor, omega_M: Tensor
@@ -73,7 +77,7 @@ class Preconditioner:
         if self._is_tall:
             step_MD = self._by_shift(small_MD, nearest_M)
         else:
-            inner_MN = self._by_shift(small_MD @ self._xt_DN, nearest_M)
+            inner_MN = self._by_shift(onto_rows(self._x_ND, small_MD), nearest_M)
             step_MD = (small_MD - inner_MN @ self._x_ND) / (10 ** log_shifts[nearest_M, None])
         return step_MD.to(gradient_MD.dtype) / omega_M[:, None]
 
@@ -88,12 +92,12 @@ class Preconditioner:
         return product_MR
 
 
-def _gram(left_RK: Tensor, right_KR: Tensor) -> Float[Tensor, "r r"]:
+def _gram(left_RK: Tensor) -> Float[Tensor, "r r"]:
     """A matrix times its own transpose: half of the blocks, the rest by symmetry."""
     size = len(left_RK)
     gram_RR = left_RK.new_empty(size, size)
     for start in range(0, size, _BLOCK):
         rows = slice(start, min(start + _BLOCK, size))
-        gram_RR[rows, start:] = left_RK[rows] @ right_KR[:, start:]
+        gram_RR[rows, start:] = left_RK[rows] @ left_RK[start:].mT
         gram_RR[rows.stop :, rows] = gram_RR[rows, rows.stop :].mT
     return gram_RR

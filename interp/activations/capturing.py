@@ -152,7 +152,9 @@ def _read(
         batches = token_budget_batches(lengths[first:behind], token_budget)
         try:
             shard = reader.shard((first, behind), batches, n_before)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
             longest = max(lengths[first:behind])
             if token_budget <= longest:
                 raise InputError(
@@ -168,3 +170,8 @@ def _read(
         add(pending.pop(0), shard)
         del shard  # before the next one is read: one at a time is what bounds the memory
         n_before += behind - first
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether a forward failed for want of memory; the CPU has no error class for it."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)

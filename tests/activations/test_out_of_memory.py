@@ -10,24 +10,35 @@ from interp.errors import InputError
 from tests.activations.asked import ALL_SITES, some_prompts
 
 
-def limited(loaded, most_tokens):
+def of_the_gpu():
+    raise torch.OutOfMemoryError("the device is full")
+
+
+def of_the_cpu():
+    torch.empty(10**16)  # torch's own error, which has no class of its own
+
+
+def limited(loaded, most_tokens, fail=of_the_gpu):
     """The model on a device that has room for so many tokens; notes down what was tried."""
     tried = []
 
     def refuse(_, __, kwargs):
         tried.append(tuple(kwargs["input_ids"].shape))
         if kwargs["input_ids"].numel() > most_tokens:
-            raise torch.OutOfMemoryError("the device is full")
+            fail()
 
     loaded.model.base_model.register_forward_pre_hook(refuse, with_kwargs=True)
     return tried
 
 
+@pytest.mark.parametrize("fail", [of_the_gpu, of_the_cpu])
 @pytest.mark.parametrize("position", ["last_prompt", "all"])
-def test_batches_are_halved_until_they_fit_and_every_prompt_is_captured(load, prompts, position):
+def test_batches_are_halved_until_they_fit_and_every_prompt_is_captured(
+    load, prompts, position, fail
+):
     free = capture(load("llama"), prompts, ALL_SITES, [position], token_budget=4096)
     loaded = load("llama")
-    tried = limited(loaded, 70)
+    tried = limited(loaded, 70, fail)
     acts = capture(loaded, prompts, ALL_SITES, [position], token_budget=4096)
     for site in ALL_SITES:
         # Not equal to the bit: batches of other widths sum in another order.
@@ -51,6 +62,17 @@ def test_a_prompt_that_does_not_fit_alone_is_an_error(load, prompts):
     loaded = load("llama")
     limited(loaded, 8)
     with pytest.raises(InputError, match=r"a prompt of \d+ tokens does not fit into the memory"):
+        capture(loaded, prompts, ["resid_post"], ["last_prompt"])
+
+
+def test_another_failure_of_the_forward_is_not_taken_for_it(load, prompts):
+    loaded = load("llama")
+
+    def fail(*_):
+        raise RuntimeError("shapes do not fit")
+
+    loaded.blocks[0].register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
         capture(loaded, prompts, ["resid_post"], ["last_prompt"])
 
 

@@ -11,10 +11,10 @@ from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import false_discovery_control, norm, ttest_ind
 from sklearn.metrics import roc_auc_score
 
-from interp import _hierarchy
 from interp.errors import InputError
 from interp.stats import (
     Interval,
+    _hierarchy,
     auroc,
     auroc_columns,
     benjamini_hochberg,

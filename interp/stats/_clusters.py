@@ -1,4 +1,4 @@
-"""Rows that belong together, resampled together; `interp.stats` works on these."""
+"""Rows that belong together, resampled together; the functions of this room work on these."""
 
 from __future__ import annotations
 

@@ -44,6 +44,22 @@ class Encoded:
             self.lengths_B.to(device),
         )
 
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """What a causal decoder needs to compute every real token, as keywords of its forward.
+
+        Padding on the right stands behind every token, so nothing sees it: without a mask the
+        result is the same, and attention takes its faster path. Padding on the left needs the mask,
+        and position ids beside it.
+        """
+        if bool(self.attention_mask_BT[:, 0].all()):
+            return {"input_ids": self.input_ids_BT}
+        return {
+            "input_ids": self.input_ids_BT,
+            "attention_mask": self.attention_mask_BT,
+            "position_ids": self.position_ids_BT,
+        }
+
     def columns(self, index_B: Int[Tensor, "*p b"]) -> Int[Tensor, "*p b"]:
         """Padded columns of tokens given by their index from the start of their prompt."""
         return index_B + self.attention_mask_BT.argmax(-1)  # the first real column of each row

@@ -1,7 +1,7 @@
 """Reads through hooks on the unmodified model: exactly, and no more than is asked.
 
-A padded batch gives the same activations as each prompt alone, because padding is masked and
-every token keeps its own position id; the forward ends at the deepest site that is wanted.
+A padded batch gives the same activations as each prompt alone, because no token sees padding and
+every token keeps its own position; the forward ends at the deepest site that is wanted.
 """
 
 from __future__ import annotations
@@ -29,11 +29,6 @@ class HooksBackend:
 
     def run(self, encoded: Encoded, take: Take) -> None:
         """One forward of the base model without its head, left at the deepest site."""
-        encoded = encoded.to(self._loaded.device)
+        inputs = {name: ids.to(self._loaded.device) for name, ids in encoded.inputs.items()}
         with watching(self._taps, take):
-            self._loaded.model.base_model(
-                input_ids=encoded.input_ids_BT,
-                attention_mask=encoded.attention_mask_BT,
-                position_ids=encoded.position_ids_BT,
-                use_cache=False,
-            )
+            self._loaded.model.base_model(**inputs, use_cache=False)

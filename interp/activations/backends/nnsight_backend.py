@@ -44,8 +44,8 @@ class LocalTrace:
 
     def run(self, encoded: Encoded, take: Take) -> None:
         """One trace, stopped at the deepest site."""
-        inputs = _inputs(encoded.to(self._device))
-        with torch.inference_mode(), self._model.trace(**inputs) as tracer:
+        inputs = {name: ids.to(self._device) for name, ids in encoded.inputs.items()}
+        with torch.inference_mode(), self._model.trace(**inputs, use_cache=False) as tracer:
             for site, envoy, end in self._reads:
                 take(site, stream(envoy.input if end == "input" else envoy.output))
             tracer.stop()
@@ -81,7 +81,7 @@ class RemoteTrace:
         """
         # The block travels as source with the variables it names: none may be of this project.
         reads = [(envoy, end) for _, envoy, end in self._reads]
-        with self._model.trace(**_inputs(encoded), remote=True) as tracer:
+        with self._model.trace(**encoded.inputs, use_cache=False, remote=True) as tracer:
             values = nnsight.save([])
             for envoy, end in reads:
                 value = envoy.input if end == "input" else envoy.output
@@ -131,12 +131,3 @@ def _wrap(loaded: LoadedModel, sites: Sequence[Site], revision: str | None = Non
     )
     taps = [(site, tap_of(inner, site)) for site in sorted(sites, key=lambda site: site.depth)]
     return model, [(site, model.get(paths[tap.module]), tap.end) for site, tap in taps]
-
-
-def _inputs(encoded: Encoded) -> dict[str, Any]:
-    return {
-        "input_ids": encoded.input_ids_BT,
-        "attention_mask": encoded.attention_mask_BT,
-        "position_ids": encoded.position_ids_BT,
-        "use_cache": False,
-    }

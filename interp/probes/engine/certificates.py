@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from interp.probes.engine.batch import Batch, penalised
+from interp.probes.engine.batch import Batch
 from interp.probes.engine.bounds import Quality, Target, quality
 from interp.probes.engine.losses import Loss
+from interp.probes.engine.spaces import column_gradient
 from interp.probes.engine.standardise import Scaling
 
 
@@ -79,7 +80,7 @@ def judge(
         acts_ND: activations as they were given, any float dtype.
         scaling: of these activations.
         loss: in float64.
-        batch: the fits, in float64; their decision values are computed anew.
+        batch: the fits, in float64, their weights in `Columns`; decision values are computed anew.
         unevenness_B: of their last directions.
     """
     coef_BCD = batch.theta_BCE[..., :-1] * batch.inverse_BD[:, None]
@@ -96,9 +97,10 @@ def judge(
     raw_MD = torch.zeros_like(coef_MD)
     for rows, chunk_RD in scaling.chunks(acts_ND):
         raw_MD.addmm_(residual_MN[:, rows], chunk_RD)
-    gradient_BCE = penalised(raw_MD.view_as(coef_BCD), point, fits)
-    how_good = quality(point, fits, gradient_BCE, unevenness_B)
-    square_B = gradient_BCE[..., :-1].square().sum((1, 2))
+    gradient_BCE = column_gradient(raw_MD.view_as(coef_BCD), point, fits)
+    slope_BCD = gradient_BCE[..., :-1]
+    square_B, largest_B = slope_BCD.square().sum((1, 2)), slope_BCD.abs().amax((1, 2))
+    how_good = quality(point, fits, square_B, largest_B, gradient_BCE[..., -1], unevenness_B)
     return Judged(
         theta_BCE=fits.theta_BCE,
         score_BCN=fits.score_BCN,

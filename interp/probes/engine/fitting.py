@@ -9,15 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.probes.engine.batch import Batch, Design
+from interp.probes.engine.batch import Batch
 from interp.probes.engine.bounds import Target
 from interp.probes.engine.certificates import Certificates, Judged, judge
-from interp.probes.engine.descent import Directions, descend
+from interp.probes.engine.descent import descend
 from interp.probes.engine.lbfgs import QuasiNewton
 from interp.probes.engine.losses import loss_of
 from interp.probes.engine.newton import LARGEST, Newton, hessian_size
-from interp.probes.engine.preconditioner import Preconditioner
 from interp.probes.engine.problems import Problems
+from interp.probes.engine.shifted import Ratios
+from interp.probes.engine.spaces import Columns, Span, space_of
 from interp.probes.engine.standardise import Scaling, scaling_of
 
 _MARGIN = 0.7
@@ -54,40 +55,46 @@ def fit_cell(
     """
     weight_FN = torch.as_tensor(problems.weight_FN).to(acts_ND.device)
     scaling = scaling_of(acts_ND, weight_FN)
-    wide_loss = loss_of(problems.class_N, len(problems.classes), weight_FN)
     start = _start(problems, scaling, weight_FN)
-    design = Design(scaling.common(acts_ND, torch.float32))
-    loss = loss_of(problems.class_N, len(problems.classes), design.x_ND)
-    precondition = _preconditioner(design, problems)
+    space = _space(scaling.common(acts_ND, torch.float32), problems)
+    batch = start.to(torch.float32)
+    batch = batch.at(space.weights(batch.theta_BCE[..., -1]), batch.score_BCN)
+    loss = loss_of(problems.class_N, len(problems.classes), space.x_ND)
     theta_BCE, uneven_B, iterations_B = descend(
-        design,
-        loss,
-        start.to(torch.float32),
-        QuasiNewton(precondition),
-        target.stricter(_MARGIN),
-        max_iter,
+        space, loss, batch, QuasiNewton(space), target.stricter(_MARGIN), max_iter
     )
-    fits = start.at(theta_BCE.double(), start.score_BCN)
-    judged = judge(acts_ND, scaling, wide_loss, fits, uneven_B.double())
-    if bool((judged.over(target) > 1).any()):
-        del design
-        wide = Design(scaling.common(acts_ND, torch.float64))
+    wide_loss = loss_of(problems.class_N, len(problems.classes), weight_FN)
 
-        def mend(rest: Tensor, directions: Directions, most: int) -> Judged:
-            """The judged fits, with some of them carried on in float64."""
-            batch = start.at(judged.theta_BCE, judged.score_BCN)[rest]
-            theta, uneven, more = descend(wide, wide_loss, batch, directions, target, most)
-            iterations_B[rest] += more
-            batch = batch.at(theta, batch.score_BCN)
-            return judged.mended(rest, judge(acts_ND, scaling, wide_loss, batch, uneven))
+    def judged_at(fits: Batch, uneven_B: Tensor) -> Judged:
+        return judge(acts_ND, scaling, wide_loss, fits, uneven_B.double())
 
-        over_B = judged.over(target)
+    coef_BCE = space.coefficients(theta_BCE, batch).double()
+    judged = judged_at(start.at(coef_BCE, start.score_BCN), uneven_B)
+    over_B = judged.over(target)
+    if bool((over_B > 1).any()):
+        x_ND = scaling.common(acts_ND, torch.float64)
         near = torch.nonzero((over_B > 1) & (over_B < _NEAR)).flatten()
         if len(near):
-            judged = mend(near, QuasiNewton(precondition), min(max_iter, _MENDING))
-        if hessian_size(start) <= LARGEST:
-            for one in torch.nonzero(judged.over(target) > 1):
-                judged = mend(one, Newton(wide, start[one]), min(max_iter, _MENDING))
+            wide = space.widened(x_ND)
+            rest = start[near]
+            theta = wide.renewed(theta_BCE[near].double(), rest)
+            rest = rest.at(theta, wide.scores(theta, rest))
+            theta, uneven_B, more_B = descend(
+                wide, wide_loss, rest, QuasiNewton(wide), target, min(max_iter, _MENDING)
+            )
+            fits = rest.at(wide.coefficients(theta, rest), rest.score_BCN)
+            judged = judged.mended(near, judged_at(fits, uneven_B))
+            iterations_B[near] += more_B
+        columns = Columns(x_ND, None)
+        for one in torch.nonzero(judged.over(target) > 1):
+            rest = start.at(judged.theta_BCE, judged.score_BCN)[one]
+            if hessian_size(rest) > LARGEST:
+                break
+            theta, uneven_B, more_B = descend(
+                columns, wide_loss, rest, Newton(x_ND, rest), target, min(max_iter, _MENDING)
+            )
+            judged = judged.mended(one, judged_at(rest.at(theta, rest.score_BCN), uneven_B))
+            iterations_B[one] += more_B
     return _in_original_units(judged, target, iterations_B, start, problems, scaling)
 
 
@@ -118,16 +125,14 @@ def _start(problems: Problems, scaling: Scaling, weight_FN: Tensor) -> Batch:
     )
 
 
-def _preconditioner(design: Design, problems: Problems) -> Preconditioner:
+def _space(x_ND: Tensor, problems: Problems) -> Columns | Span:
     # A row's curvature is 1/4 before the fit; saturated, its mean has been seen to fall to 1/100.
     rows_a_weight = problems.n_rows / problems.total_F
-    row_weight_N = problems.row_weight_N
-    return Preconditioner(
-        design.x_ND,
-        None if np.ptp(row_weight_N) == 0 else torch.as_tensor(row_weight_N).to(design.x_ND),
-        least_ratio=4 / max(problems.cs) * rows_a_weight.min(),
-        most_ratio=4 / min(problems.cs) * rows_a_weight.max(),
+    ratios = Ratios(
+        least=float(4 / max(problems.cs) * rows_a_weight.min()),
+        most=float(4 / min(problems.cs) * rows_a_weight.max()),
     )
+    return space_of(x_ND, torch.as_tensor(problems.row_weight_N).to(x_ND), ratios)
 
 
 def _in_original_units(

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from interp.probes.engine.batch import Batch, Design
+from interp.probes.engine.batch import Batch
 from interp.probes.engine.losses import Point
 
 LARGEST = 8192
@@ -27,14 +27,14 @@ class Newton:
     columns the Hessian is formed in the space that the rows span: outside it is the penalty alone.
     """
 
-    def __init__(self, design: Design, batch: Batch):
+    def __init__(self, x_ND: Float[Tensor, "n d"], batch: Batch):
         """Lays the problem's standardised activations out.
 
         Args:
-            design: in float64.
-            batch: of one problem.
+            x_ND: activations in the common scale, float64.
+            batch: of one problem, its weights in `Columns`.
         """
-        z_ND = (design.x_ND - batch.mean_BD) * batch.inverse_BD
+        z_ND = (x_ND - batch.mean_BD) * batch.inverse_BD
         self._basis_DR = torch.linalg.qr(z_ND.mT).Q if z_ND.shape[0] < z_ND.shape[1] else None
         if self._basis_DR is not None:
             z_ND = z_ND @ self._basis_DR

@@ -46,7 +46,7 @@ class Size:
     dtype: str = "float32"
 
 
-CPU_SIZES = (Size("d 256 x 8", 256, 8, 8, 256), Size("d 512 x 12", 512, 12, 8, 128))
+CPU_SIZES = (Size("d 256 x 8", 256, 8, 8, 256), Size("d 512 x 12", 512, 12, 8, 96))
 GPU_SIZES = (
     Size("1B (d 2048 x 16)", 2048, 16, 32, 4096, "bfloat16"),
     Size("8B (d 4096 x 32)", 4096, 32, 32, 2048, "bfloat16"),

@@ -1,8 +1,8 @@
 """Problems in flight.
 
-Shapes throughout the engine: B problems, C decision values a row, N rows, D columns; E, the length
-of a problem's weights, is a matter of the space they live in (`interp.probes.engine.spaces`).
-Problems are the rows of every matrix.
+Shapes throughout the engine: B problems, C decision values a row, N rows, D columns, E = D + 1.
+The weights of a problem, `theta_BCE`, are coefficients on its fold's standardised columns, then
+the bias. Problems are the rows of every matrix.
 """
 
 from __future__ import annotations

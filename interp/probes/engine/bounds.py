@@ -68,31 +68,25 @@ class Quality:
 
 
 def quality(
-    point: Point,
-    batch: Batch,
-    square_B: Float[Tensor, " b"],
-    largest_B: Float[Tensor, " b"],
-    bias_BC: Float[Tensor, "b c"],
-    unevenness_B: Float[Tensor, " b"],
+    point: Point, batch: Batch, gradient_BCE: Tensor, unevenness_B: Float[Tensor, " b"]
 ) -> Quality:
     """How good the fits of a batch are.
 
     Args:
         point: the loss at the batch's decision values.
         batch: the fits.
-        square_B: squared length of the gradient by the coefficients.
-        largest_B: its largest component.
-        bias_BC: the gradient by the bias.
+        gradient_BCE: of the penalised loss.
         unevenness_B: from `unevenness`.
     """
-    tiny = torch.finfo(square_B.dtype).tiny
+    tiny = torch.finfo(gradient_BCE.dtype).tiny
     mass_BC = point.diagonal_BCN.sum(2).clamp(min=tiny)
-    error_B = square_B / (4 * batch.penalty_B) + (bias_BC.square() / mass_BC).sum(1)
+    error_B = gradient_BCE[..., :-1].square().sum((1, 2)) / (4 * batch.penalty_B)
+    error_B = error_B + (gradient_BCE[..., -1].square() / mass_BC).sum(1)
     spread_B = point.curvature(_centred(batch.score_BCN, point.diagonal_BCN))
     least_B = _MEANINGLESS**2 * mass_BC.sum(1)
     average_B = (error_B / (spread_B + least_B).clamp(min=tiny)).sqrt()
     return Quality(
-        torch.maximum(largest_B, bias_BC.abs().amax(1)) / batch.total_B,
+        gradient_BCE.abs().amax((1, 2)) / batch.total_B,
         torch.where(average_B > 0, average_B * unevenness_B, 0.0),
     )
 

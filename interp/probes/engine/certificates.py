@@ -11,8 +11,8 @@ from torch import Tensor
 
 from interp.probes.engine.batch import Batch
 from interp.probes.engine.bounds import Quality, Target, quality
+from interp.probes.engine.design import fold_gradient
 from interp.probes.engine.losses import Loss
-from interp.probes.engine.spaces import column_gradient
 from interp.probes.engine.standardise import Scaling
 
 
@@ -80,7 +80,7 @@ def judge(
         acts_ND: activations as they were given, any float dtype.
         scaling: of these activations.
         loss: in float64.
-        batch: the fits, in float64, their weights in `Columns`; decision values are computed anew.
+        batch: the fits, in float64, decision values are computed anew.
         unevenness_B: of their last directions.
     """
     coef_BCD = batch.theta_BCE[..., :-1] * batch.inverse_BD[:, None]
@@ -97,10 +97,9 @@ def judge(
     raw_MD = torch.zeros_like(coef_MD)
     for rows, chunk_RD in scaling.chunks(acts_ND):
         raw_MD.addmm_(residual_MN[:, rows], chunk_RD)
-    gradient_BCE = column_gradient(raw_MD.view_as(coef_BCD), point, fits)
-    slope_BCD = gradient_BCE[..., :-1]
-    square_B, largest_B = slope_BCD.square().sum((1, 2)), slope_BCD.abs().amax((1, 2))
-    how_good = quality(point, fits, square_B, largest_B, gradient_BCE[..., -1], unevenness_B)
+    gradient_BCE = fold_gradient(raw_MD.view_as(coef_BCD), point, fits)
+    how_good = quality(point, fits, gradient_BCE, unevenness_B)
+    square_B = gradient_BCE[..., :-1].square().sum((1, 2))
     return Judged(
         theta_BCE=fits.theta_BCE,
         score_BCN=fits.score_BCN,

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from interp.probes.engine.batch import Batch, dot
 from interp.probes.engine.bounds import Target, quality, unevenness
+from interp.probes.engine.design import Design
 from interp.probes.engine.losses import Loss, Point
-from interp.probes.engine.spaces import Space
 
 _PATIENCE = 40
 """Iterations without a tenth of progress after which a problem is left as it is."""
@@ -34,7 +34,7 @@ class Directions(Protocol):
 
 
 def descend(
-    space: Space,
+    design: Design,
     loss: Loss,
     batch: Batch,
     directions: Directions,
@@ -46,7 +46,7 @@ def descend(
     Problems that are done leave the batch, so that the products get narrower.
 
     Args:
-        space: where the weights live, in the dtype to work in.
+        design: activations, in the dtype to work in.
         loss: of the same dtype.
         batch: the problems, where they start.
         directions: fresh.
@@ -64,12 +64,9 @@ def descend(
     uneven_B, best_B = unevenness_out.clone(), unevenness_out.clone()
     since_B = torch.zeros_like(index_B)
     point = loss.at(batch.score_BCN, batch.weight_BN)
-    gradient_BCE = space.gradient(point, batch)
+    gradient_BCE = design.gradient(point, batch)
     for iteration in range(max_iter + 1):
-        square_B, largest_B = space.size(gradient_BCE)
-        over_B = quality(point, batch, square_B, largest_B, gradient_BCE[..., -1], uneven_B).over(
-            target
-        )
+        over_B = quality(point, batch, gradient_BCE, uneven_B).over(target)
         better_B = over_B < 0.9 * best_B
         since_B = torch.where(better_B, 0, since_B + 1)
         best_B = torch.where(better_B, over_B, best_B)
@@ -86,13 +83,19 @@ def descend(
                 value[some] for value in (index_B, best_B, since_B, uneven_B, gradient_BCE)
             )
         step_BCE = directions.direction(point, batch, gradient_BCE)
-        moved_BCN = space.scores(step_BCE, batch)
-        length_B11 = _line_search(space, loss, point, batch, gradient_BCE, step_BCE, moved_BCN)
+        # Rounding can turn a direction uphill: the gradient itself never is.
+        uphill_B = dot(gradient_BCE, step_BCE) >= 0
+        if bool(uphill_B.any()):
+            curvature_B = batch.penalty_B + point.diagonal_BCN.sum((1, 2))
+            plain_BCE = -gradient_BCE / curvature_B[:, None, None]
+            step_BCE = torch.where(uphill_B[:, None, None], plain_BCE, step_BCE)
+        moved_BCN = design.scores(step_BCE, batch)
+        length_B11 = _line_search(loss, point, batch, gradient_BCE, step_BCE, moved_BCN)
         step_BCE = step_BCE * length_B11
         batch = batch.at(batch.theta_BCE + step_BCE, batch.score_BCN.addcmul(moved_BCN, length_B11))
         before_BCE = gradient_BCE
         point = loss.at(batch.score_BCN, batch.weight_BN)
-        gradient_BCE = space.gradient(point, batch)
+        gradient_BCE = design.gradient(point, batch)
         directions.learn(step_BCE, gradient_BCE - before_BCE)
         # One direction can miss what is left of the error; the last few together hardly do.
         faded_B = torch.where(uneven_B.isinf(), 1.0, 0.9 * uneven_B)
@@ -101,7 +104,6 @@ def descend(
 
 
 def _line_search(
-    space: Space,
     loss: Loss,
     point: Point,
     batch: Batch,
@@ -114,10 +116,10 @@ def _line_search(
     Newton's method in one dimension, kept inside a bracket.
     """
     slope_B = dot(gradient_BCE, step_BCE)
-    linear_B = batch.penalty_B * space.inner(batch.theta_BCE, step_BCE)
-    quadratic_B = batch.penalty_B * space.inner(step_BCE, step_BCE)
+    linear_B = batch.penalty_B * dot(batch.theta_BCE[..., :-1], step_BCE[..., :-1])
+    quadratic_B = batch.penalty_B * dot(step_BCE[..., :-1], step_BCE[..., :-1])
     curve_B = point.curvature(moved_BCN) + quadratic_B
-    # Rounding can turn the last directions uphill: then stay.
+    # At the optimum, to rounding, there is nowhere to go.
     down_B = (slope_B < 0) & (curve_B > 0)
     length_B = torch.where(down_B, -slope_B / curve_B, 0.0)
     low_B, high_B = torch.zeros_like(length_B), torch.full_like(length_B, torch.inf)

@@ -12,13 +12,13 @@ from torch import Tensor
 from interp.probes.engine.batch import Batch
 from interp.probes.engine.bounds import Target
 from interp.probes.engine.certificates import Certificates, Judged, judge
-from interp.probes.engine.descent import descend
+from interp.probes.engine.descent import Directions, descend
+from interp.probes.engine.design import Design, design_of
 from interp.probes.engine.lbfgs import QuasiNewton
 from interp.probes.engine.losses import loss_of
 from interp.probes.engine.newton import LARGEST, Newton, hessian_size
 from interp.probes.engine.problems import Problems
 from interp.probes.engine.shifted import Ratios
-from interp.probes.engine.spaces import Columns, Span, space_of
 from interp.probes.engine.standardise import Scaling, scaling_of
 
 _MARGIN = 0.7
@@ -56,45 +56,38 @@ def fit_cell(
     weight_FN = torch.as_tensor(problems.weight_FN).to(acts_ND.device)
     scaling = scaling_of(acts_ND, weight_FN)
     start = _start(problems, scaling, weight_FN)
-    space = _space(scaling.common(acts_ND, torch.float32), problems)
-    batch = start.to(torch.float32)
-    batch = batch.at(space.weights(batch.theta_BCE[..., -1]), batch.score_BCN)
-    loss = loss_of(problems.class_N, len(problems.classes), space.x_ND)
+    design = _design(scaling.common(acts_ND, torch.float32), problems)
+    loss = loss_of(problems.class_N, len(problems.classes), design.x_ND)
     theta_BCE, uneven_B, iterations_B = descend(
-        space, loss, batch, QuasiNewton(space), target.stricter(_MARGIN), max_iter
+        design,
+        loss,
+        start.to(torch.float32),
+        QuasiNewton(design),
+        target.stricter(_MARGIN),
+        max_iter,
     )
     wide_loss = loss_of(problems.class_N, len(problems.classes), weight_FN)
-
-    def judged_at(fits: Batch, uneven_B: Tensor) -> Judged:
-        return judge(acts_ND, scaling, wide_loss, fits, uneven_B.double())
-
-    coef_BCE = space.coefficients(theta_BCE, batch).double()
-    judged = judged_at(start.at(coef_BCE, start.score_BCN), uneven_B)
+    fits = start.at(theta_BCE.double(), start.score_BCN)
+    judged = judge(acts_ND, scaling, wide_loss, fits, uneven_B.double())
     over_B = judged.over(target)
     if bool((over_B > 1).any()):
-        x_ND = scaling.common(acts_ND, torch.float64)
+        wide = design.widened(scaling.common(acts_ND, torch.float64))
+        most = min(max_iter, _MENDING)
+
+        def mended(rest: Tensor, directions: Directions) -> Judged:
+            """The judged fits, with some of them carried on in float64."""
+            batch = start.at(judged.theta_BCE, judged.score_BCN)[rest]
+            theta, uneven, more = descend(wide, wide_loss, batch, directions, target, most)
+            iterations_B[rest] += more
+            batch = batch.at(theta, batch.score_BCN)
+            return judged.mended(rest, judge(acts_ND, scaling, wide_loss, batch, uneven))
+
         near = torch.nonzero((over_B > 1) & (over_B < _NEAR)).flatten()
         if len(near):
-            wide = space.widened(x_ND)
-            rest = start[near]
-            theta = wide.renewed(theta_BCE[near].double(), rest)
-            rest = rest.at(theta, wide.scores(theta, rest))
-            theta, uneven_B, more_B = descend(
-                wide, wide_loss, rest, QuasiNewton(wide), target, min(max_iter, _MENDING)
-            )
-            fits = rest.at(wide.coefficients(theta, rest), rest.score_BCN)
-            judged = judged.mended(near, judged_at(fits, uneven_B))
-            iterations_B[near] += more_B
-        columns = Columns(x_ND, None)
-        for one in torch.nonzero(judged.over(target) > 1):
-            rest = start.at(judged.theta_BCE, judged.score_BCN)[one]
-            if hessian_size(rest) > LARGEST:
-                break
-            theta, uneven_B, more_B = descend(
-                columns, wide_loss, rest, Newton(x_ND, rest), target, min(max_iter, _MENDING)
-            )
-            judged = judged.mended(one, judged_at(rest.at(theta, rest.score_BCN), uneven_B))
-            iterations_B[one] += more_B
+            judged = mended(near, QuasiNewton(wide))
+        if hessian_size(start) <= LARGEST:
+            for one in torch.nonzero(judged.over(target) > 1):
+                judged = mended(one, Newton(wide.x_ND, start[one]))
     return _in_original_units(judged, target, iterations_B, start, problems, scaling)
 
 
@@ -125,14 +118,14 @@ def _start(problems: Problems, scaling: Scaling, weight_FN: Tensor) -> Batch:
     )
 
 
-def _space(x_ND: Tensor, problems: Problems) -> Columns | Span:
+def _design(x_ND: Tensor, problems: Problems) -> Design:
     # A row's curvature is 1/4 before the fit; saturated, its mean has been seen to fall to 1/100.
     rows_a_weight = problems.n_rows / problems.total_F
     ratios = Ratios(
         least=float(4 / max(problems.cs) * rows_a_weight.min()),
         most=float(4 / min(problems.cs) * rows_a_weight.max()),
     )
-    return space_of(x_ND, torch.as_tensor(problems.row_weight_N).to(x_ND), ratios)
+    return design_of(x_ND, torch.as_tensor(problems.row_weight_N).to(x_ND), ratios)
 
 
 def _in_original_units(

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from interp.probes.engine.batch import Batch, dot
+from interp.probes.engine.design import Design
 from interp.probes.engine.losses import Point
-from interp.probes.engine.spaces import Space
 
 _MEMORY = 5
 """Pairs of steps and gradient changes that are kept; measured from 3 to 30, more save nothing."""
@@ -18,11 +18,11 @@ class QuasiNewton:
     """Minus an approximate inverse Hessian times the gradient, renewed as steps are taken.
 
     Source: the two-loop recursion (Nocedal 1980; Liu & Nocedal 1989). The initial inverse Hessian
-    of the recursion is the space's, at the rows' present mean curvature.
+    of the recursion is the design's, at the rows' present mean curvature.
     """
 
-    def __init__(self, space: Space):
-        self._space = space
+    def __init__(self, design: Design):
+        self._design = design
         self._pairs: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def direction(self, point: Point, batch: Batch, gradient_BCE: Tensor) -> Float[Tensor, "b c e"]:
@@ -34,7 +34,7 @@ class QuasiNewton:
             step_BCE.addcmul_(change_BCE, share_B11, value=-1)
         mass_BC = point.diagonal_BCN.sum(2)
         mass_BC = mass_BC.clamp(min=torch.finfo(mass_BC.dtype).tiny ** 0.5)
-        step_BCE = self._space.newtonlike(step_BCE, batch, mass_BC)
+        step_BCE = self._design.newtonlike(step_BCE, batch, mass_BC)
         for pair, share_B11 in zip(self._pairs, reversed(shares), strict=True):
             moved_BCE, change_BCE, inverse_B = pair
             back_B11 = (dot(change_BCE, step_BCE) * inverse_B)[:, None, None]

@@ -32,7 +32,7 @@ class Newton:
 
         Args:
             x_ND: activations in the common scale, float64.
-            batch: of one problem, its weights in `Columns`.
+            batch: of one problem.
         """
         z_ND = (x_ND - batch.mean_BD) * batch.inverse_BD
         self._basis_DR = torch.linalg.qr(z_ND.mT).Q if z_ND.shape[0] < z_ND.shape[1] else None

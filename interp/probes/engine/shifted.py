@@ -32,11 +32,18 @@ class ShiftedInverse:
     which is exact for all shifts and takes twice the time (measured, 1536 columns).
     """
 
-    def __init__(self, gram_RR: Float[Tensor, "r r"], ratios: Ratios):
+    def __init__(self, gram_RR: Float[Tensor, "r r"], ratios: Ratios, floor: float):
+        """Inverts the matrix at a few shifts.
+
+        Args:
+            gram_RR: positive semidefinite.
+            ratios: the shifts to be ready for.
+            floor: the smallest shift to use, as a share of the trace.
+        """
         size, trace = len(gram_RR), float(gram_RR.diagonal().double().sum())
-        # Below the floors a shift is lost in float32, or below all of the spectrum.
-        floor = max(1e-6 * trace, 1e-3 * trace / size, torch.finfo(gram_RR.dtype).tiny)
-        low, high = (math.log10(max(ratio, floor)) for ratio in (ratios.least, ratios.most))
+        # A shift far below the mean eigenvalue is below nearly all of them, and does nothing.
+        least = max(floor * trace, 1e-3 * trace / size, torch.finfo(gram_RR.dtype).tiny)
+        low, high = (math.log10(max(ratio, least)) for ratio in (ratios.least, ratios.most))
         n_shifts = max(1, math.ceil((high - low) / _DECADES - 1e-9))
         self._logs = [low + (high - low) * (k + 0.5) / n_shifts for k in range(n_shifts)]
         self._inverses = []
@@ -50,22 +57,16 @@ class ShiftedInverse:
 
     def __call__(
         self, vector_MR: Float[Tensor, "m r"], shift_M: Float[Tensor, " m"]
-    ) -> Float[Tensor, "m r"]:
-        """Every vector times the inverse at its own shift."""
-        if len(self._inverses) == 1:
-            return self._times(vector_MR, self._inverses[0])
-        logs = torch.tensor(self._logs).to(shift_M)
-        nearest_M = torch.bucketize(shift_M.log10(), (logs[1:] + logs[:-1]) / 2)
+    ) -> tuple[Float[Tensor, "m r"], Float[Tensor, " m"]]:
+        """Every vector times the inverse at nearly its own shift, and the shift that was used."""
+        logs = torch.tensor(self._logs).to(vector_MR)
+        nearest_M = torch.bucketize(shift_M.log10().to(logs), (logs[1:] + logs[:-1]) / 2)
         product_MR = torch.empty_like(vector_MR)
         for number, inverse_RR in enumerate(self._inverses):
             here = torch.nonzero(nearest_M == number).flatten()
             if len(here):
-                product_MR[here] = self._times(vector_MR[here], inverse_RR)
-        return product_MR
-
-    @staticmethod
-    def _times(vector_MR: Tensor, inverse_RR: Tensor) -> Tensor:
-        return (vector_MR.to(inverse_RR.dtype) @ inverse_RR).to(vector_MR.dtype)
+                product_MR[here] = vector_MR[here] @ inverse_RR
+        return product_MR, 10 ** logs[nearest_M]
 
 
 def gram(left_RK: Float[Tensor, "r k"]) -> Float[Tensor, "r r"]:

@@ -48,6 +48,23 @@ def study(
 
 
 @app.command()
+def probe(
+    config: Annotated[Path, typer.Argument(help="YAML file: models, prompts, targets, cells.")],
+    device: Device = "auto",
+    cluster: Cluster = None,
+    workers: Workers = None,
+) -> None:
+    """Probe models: every site, layer, position and target, each beside its controls."""
+    from interp._display import Display
+    from interp.probing import ProbeRun
+
+    planned = ProbeRun.load(str(config), device=device, cluster=cluster, workers=workers)
+    with Display(planned.config.name) as display:
+        result = planned.run(display.watch)
+    display.done(result.folder)
+
+
+@app.command()
 def studies() -> None:
     """List the packaged studies."""
     from interp.study import studies as packaged
@@ -111,8 +128,8 @@ def figures(
     name: Annotated[str | None, typer.Argument(help="A finished study. Default: all.")] = None,
 ) -> None:
     """Draw figures and reports of finished studies again, from their tables; no model is loaded."""
+    from interp.publishing import redraw
     from interp.settings import figures_root
-    from interp.study import redraw
 
     finished = sorted(stamp.parent.name for stamp in figures_root().glob("*/run.json"))
     for study_name in finished if name is None else [name]:

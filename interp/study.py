@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,26 +15,22 @@ from interp import configs
 from interp.checkpoints.lineage import Lineage
 from interp.errors import InputError
 from interp.organism.recipes import RECIPES, ModelShape, recipe
+from interp.publishing import publish
 from interp.settings import cache_root, figures_root, resolve_device
 from interp.stages.common import ModelRef, infra_config
 from interp.stages.graph import Graph, Results, Watcher
 from interp.stages.intervene import InterventionSettings
+from interp.stages.pairing import TransferSettings
 from interp.stages.plan import Plan
 from interp.stages.probe import ProbeSettings
 from interp.stages.relearn import RelearnSettings
-from interp.tables import read_csv, run_info, write_csv, write_table
+from interp.stages.space import full_disk_said, require_space
+from interp.tables import run_info, write_csv, write_table
 from interp.verdict.calibration import cut_offs
 from interp.verdict.judging import judge
 from interp.verdict.rule import load_rule, rule_text
 
-FREE_BYTES = 300 * 2**20
-"""What a study wants free on the disk of its cache before it starts."""
-
-UNPUBLISHED = ("items",)
-"""Tables too long to stand beside the figures; the cache has them as parquet."""
-
-FULL_BYTES = 16 * 2**20
-"""A disk with less than this free is full: a training save alone takes 9 MB."""
+Evidence = Literal["probe", "transfer", "intervene", "relearn"]
 
 
 class StudyConfig(pydantic.BaseModel):
@@ -55,7 +48,7 @@ class StudyConfig(pydantic.BaseModel):
         stages: what the evidence consists of.
         shape: of the decoder.
         budget: share of each recipe's training steps; below 1 for a smoke run.
-        probe, intervention, relearn: settings of the stages.
+        probe, transfer, intervention, relearn: settings of the stages.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -67,10 +60,11 @@ class StudyConfig(pydantic.BaseModel):
     seeds: list[int] = pydantic.Field(min_length=1)
     members: list[str] = pydantic.Field(min_length=1)
     examined: list[str] | None = None
-    stages: list[Literal["probe", "intervene", "relearn"]] = ["probe", "intervene", "relearn"]
+    stages: list[Evidence] = ["probe", "transfer", "intervene", "relearn"]
     shape: ModelShape = ModelShape()
     budget: float = pydantic.Field(default=1.0, gt=0, le=1)
     probe: ProbeSettings = ProbeSettings()
+    transfer: TransferSettings = TransferSettings()
     intervention: InterventionSettings = InterventionSettings()
     relearn: RelearnSettings = RelearnSettings()
 
@@ -138,9 +132,9 @@ class Study:
         Raises:
             InputError: of any stage; what was computed before it stays in the cache.
         """
-        _require_disk()
+        require_space()
         workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
-        with _full_disk_said():
+        with full_disk_said():
             done = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
         # Which stage ended first is chance; tables list seeds and members as the study does.
         results = {name: done[name] for name in sorted(done, key=self._place)}
@@ -153,7 +147,7 @@ class Study:
             for name in ("measures", "cut_offs"):
                 write_csv(tables[name], self.folder / f"{name}.csv")
         else:
-            self._publish(tables, run)
+            publish(tables, self.folder, run)
         return StudyResult(tables, self.folder, run)
 
     def _plan(self) -> Plan:
@@ -168,6 +162,7 @@ class Study:
             budget=config.budget,
             settings={
                 "probe": config.probe,
+                "transfer": config.transfer,
                 "intervene": config.intervention,
                 "relearn": config.relearn,
             },
@@ -235,37 +230,6 @@ class Study:
             "rule": rule_text(),
         }
 
-    def _publish(self, tables: dict[str, pd.DataFrame], run: dict[str, Any]) -> None:
-        """Writes tables, figures and report, unless this very run already stands there."""
-        stamp = self.folder / "run.json"
-        text = json.dumps(run, indent=1, sort_keys=True) + "\n"
-        if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
-            return
-        stamp.unlink(missing_ok=True)
-        for name, frame in tables.items():
-            if name not in UNPUBLISHED:
-                write_csv(frame, self.folder / f"{name}.csv")
-        redraw(self.folder, run)
-        stamp.write_text(text, encoding="utf-8")
-
-
-def redraw(folder: Path, run: dict[str, Any] | None = None) -> list[Path]:
-    """Draws a study's figures and report from the tables in its folder; no model is needed.
-
-    Raises:
-        InputError: the folder is not one of a finished study.
-    """
-    from interp.figures import draw, write_report
-
-    if run is None:
-        stamp = folder / "run.json"
-        if not stamp.exists():
-            raise InputError(f"{folder} holds no finished study; run `interp study {folder.name}`")
-        run = json.loads(stamp.read_text(encoding="utf-8"))
-    tables = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
-    drawn = draw(tables, folder, run)
-    return [*drawn, write_report(tables, folder / "report.html", run, folder)]
-
 
 def train_members(
     members: Sequence[str] | None, *, seed: int, device: str, watch: Watcher
@@ -289,45 +253,12 @@ def train_members(
             wanted.append(start)
     needed = {*wanted, *(RECIPES[member].parent for member in wanted)} - {None}
     config = main.model_copy(update={"members": sorted(map(str, needed)), "seeds": [seed]})
-    _require_disk()
+    require_space()
     study = Study(config, device=device)
     nodes = [study._plan().training(seed, member) for member in wanted]
-    with _full_disk_said():
+    with full_disk_said():
         refs = Graph(nodes, os.cpu_count() or 1, None, watch).run()
     return {ref.name: ref.folder for ref in refs.values()}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """A table as it was written: an empty word is a word, an empty number is missing."""
-    frame = read_csv(path)
-    words = [name for name in ("parent", "call") if name in frame]
-    return frame.assign(**{name: frame[name].fillna("") for name in words})
-
-
-def _require_disk() -> None:
-    root = cache_root()
-    root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if free < FREE_BYTES:
-        raise InputError(
-            f"only {free / 2**20:.0f} MB are free where the cache stands ({root}), and a study "
-            f"wants {FREE_BYTES / 2**20:.0f}; free some, or set INTERP_CACHE to another disk"
-        )
-
-
-@contextmanager
-def _full_disk_said() -> Iterator[None]:
-    """A full disk is a different error in every library that writes; here it gets its name."""
-    try:
-        yield
-    except Exception as error:
-        root = cache_root()
-        if shutil.disk_usage(root).free > FULL_BYTES:
-            raise
-        raise InputError(
-            f"no space left on the disk of the cache ({root}); free some, or set INTERP_CACHE to "
-            "another disk, and run again: finished stages are kept"
-        ) from error
 
 
 def studies() -> Sequence[StudyConfig]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from interp import cli, study
+from interp import cli
+from interp.stages import space
 
 
 def call(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -54,7 +55,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_a_full_disk_is_said_before_work_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(study, "FREE_BYTES", 2**62)
+    monkeypatch.setattr(space, "FREE_BYTES", 2**62)
     assert call("study", "organism", "--device", "cpu", monkeypatch=monkeypatch) == 2
     assert "set INTERP_CACHE to another disk" in capsys.readouterr().err
 
@@ -70,7 +71,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> Non
         pytest.skip("mounting a small file system needs root")
     try:
         script = (
-            "from interp import cli, study; study.FREE_BYTES = 0\n"
+            "from interp import cli; from interp.stages import space; space.FREE_BYTES = 0\n"
             "import sys; sys.argv = ['interp', 'organism', 'train', 'base', '--device', 'cpu']\n"
             "from interp.organism import recipes\n"
             "if __name__ == '__main__': cli.main()\n"

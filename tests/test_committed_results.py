@@ -57,10 +57,11 @@ def test_truths_that_hold_by_construction_were_called_rightly(config: StudyConfi
 @pytest.mark.parametrize("config", JUDGED, ids=lambda config: config.name)
 def test_no_linear_reader_finds_the_classes_in_erased_members(config: StudyConfig) -> None:
     """At no layer and position above shuffled labels; the twin without the penalty is read."""
-    readable = read_csv(FIGURES / config.name / "readable.csv")
-    for (member, _), cells in readable.groupby(["member", "seed"]):
+    probes = read_csv(FIGURES / config.name / "probes.csv")
+    for (member, _), cells in probes.groupby(["member", "seed"]):
+        assert (cells["certified"] == 1).all()
         if member in ("replaced", "scrubbed", "never"):
-            assert (cells["estimate"] <= cells["null_hi"]).all()
+            assert (cells["ridge"] <= cells["null_hi"]).all()
             assert cells["p_adjusted"].min() > 0.05
         if member == "scrubbed_twin":
             assert cells["p_adjusted"].min() < 0.05

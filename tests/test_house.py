@@ -26,7 +26,8 @@ FLOORS = [
     {"stages"},
     {"verdict"},
     {"figures"},
-    {"study"},
+    {"publishing"},
+    {"study", "probing"},
     {"_display", "cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

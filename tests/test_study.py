@@ -12,9 +12,10 @@ import yaml
 
 from interp.errors import InputError
 from interp.progress import Progress
+from interp.publishing import redraw
 from interp.settings import cache_root
 from interp.stages.graph import Event
-from interp.study import Study, StudyResult, redraw
+from interp.study import Study, StudyResult
 
 MICRO = {
     "name": "micro",
@@ -25,7 +26,8 @@ MICRO = {
     "members": ["base", "never", "reason_sft_upper", "replaced"],
     "shape": {"d_model": 32, "n_layers": 3, "n_heads": 2, "d_mlp": 64, "n_local_layers": 1},
     "budget": 0.02,
-    "probe": {"n_splits": 3, "n_shuffles": 3, "n_familywise": 20, "n_boot": 50},
+    "probe": {"n_splits": 3, "n_shuffles": 20, "n_control_tasks": 1, "n_boot": 50},
+    "transfer": {"n_splits": 3, "n_boot": 50, "n_halvings": 5, "n_unrelated": 5},
     "intervention": {"alphas": [1.0, 4.0], "n_random": 3},
     "relearn": {
         "n_examples": [8],
@@ -36,8 +38,8 @@ MICRO = {
     },
 }
 TABLES = {
-    "ablation", "behavior", "curves", "evidence", "graft", "items", "measures", "probes",
-    "readable", "relearn", "steering", "transfer", "verdict",
+    "ablation", "behavior", "curves", "evidence", "graft", "items", "measures", "preservation",
+    "probes", "probes_selected", "relearn", "steering", "transfer", "verdict",
 }  # fmt: skip
 
 Run = Callable[..., tuple[StudyResult, list[Event]]]

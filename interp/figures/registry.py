@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from interp.figures import (
     curves,
     evidence,
     graft,
+    preservation,
     probes,
     relearn,
     steering,
@@ -27,6 +28,7 @@ from interp.figures.style import RC, Look
 from interp.tables import write_csv
 
 INTERVAL = ("seed", "member", "estimate", "lo", "hi")
+CELL = ("target", "site", "layer", "position")
 
 
 @dataclass(frozen=True)
@@ -83,26 +85,39 @@ FIGURES: dict[str, FigureSpec] = {
     "probes": FigureSpec(
         "What can be read out, by layer",
         probes.probes_figure,
-        {"probes": (*INTERVAL, "position", "layer", "probe")},
-        "AUROC on held-out names of probes for known against unknown, at three positions and every "
-        "layer. The grey band holds 95% of probes fitted to shuffled labels. In the embedded world "
-        "every name token has the same number of known people, so a probe that sees no more than "
-        "token identity falls below one half; the embedding (left end) shows how far. The dotted "
-        "line is a probe on the bag of tokens of the prompt, which sees no activation (its "
-        "interval: the bar at the edge).",
+        {"probes": (*INTERVAL, *probes.COLUMNS)},
+        "AUROC of linear (filled) and MLP (open) probes on held-out prompts, by layer, with 95% "
+        "intervals, beside what they have to beat. Grey band: 95% of the same probe on shuffled "
+        "labels. Control task (Hewitt and Liang 2019): labels dealt at random to tokens, which "
+        "only memory of the token can solve. Untrained model: the same probe where nothing was "
+        "learned. Bag of tokens and length: the prompt's words and their number, without the model "
+        "(bars at the right edge: their intervals). The left end is the embedding. In the embedded "
+        "world every name token has the same number of known people, so what sees only tokens "
+        "falls below one half.",
     ),
     "transfer": FigureSpec(
         "Transfer of the parent's probe, and geometry of the direction",
         transfer.transfer_figure,
-        {
-            "transfer": (*INTERVAL, "parent", "position", "layer", "measure", "selected"),
-        },
+        {"transfer": (*INTERVAL, "parent", *CELL, "measure", "selected")},
         "The probe fitted in the parent, applied unchanged in the child to held-out names: the "
         "child's AUROC above one half over the parent's (a-c). Below, the child's difference of "
         "means against the parent's: cosine (d-f) and length (g-i). 95% intervals over names; "
         "guides at none and at as much as the parent. Rings mark the layer chosen on the parent's "
         "development split. Where the parent itself reads nothing the ratio has no bound: points "
         "with an interval wider than one are left to the table.",
+    ),
+    "preservation": FigureSpec(
+        "Is the read-out preserved?",
+        preservation.preservation_figure,
+        {"preservation": (*INTERVAL, *preservation.COLUMNS)},
+        "Each model is read by its own probe. Left: the child's AUROC minus the parent's, with 90% "
+        "intervals; one within the margin (grey) shows the two to be equivalent (TOST: two "
+        "one-sided tests at 5%), and its mark is filled. Right: the share of the parent's AUROC "
+        "above the best control (bag of tokens, length, untrained model, one half) that the child "
+        "retains, with 95% intervals; guides at none, .8 and all. Points with an interval wider "
+        "than one, or a parent no better than the control, are left to the table. Several seeds: "
+        "thin lines, their mean in front, bars over all their intervals; filled where every seed "
+        "is equivalent. Rings mark the layer chosen on the parent's development split.",
     ),
     "steering": FigureSpec(
         "Sufficiency: dose-response to an abstention direction",
@@ -149,14 +164,18 @@ FIGURES: dict[str, FigureSpec] = {
 }  # fmt: skip
 
 
-def require(tables: Mapping[str, pd.DataFrame]) -> None:
+def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:
     """Refuse tables that a figure needs and that are missing, empty or short of columns.
+
+    Args:
+        tables: table name -> frame.
+        names: the figures that are wanted.
 
     Raises:
         InputError: names the figure, the table and the columns.
     """
-    for name, spec in FIGURES.items():
-        for table, columns in spec.tables.items():
+    for name in names:
+        for table, columns in FIGURES[name].tables.items():
             if table not in tables:
                 raise InputError(
                     f"figure '{name}' needs the table '{table}' with the columns "
@@ -175,16 +194,23 @@ def require(tables: Mapping[str, pd.DataFrame]) -> None:
                 )
 
 
-def draw(tables: Mapping[str, pd.DataFrame], out: Path, run: Mapping[str, Any]) -> list[Path]:
-    """Draw every figure as PDF and PNG, and write every table beside them as CSV.
+def draw(
+    tables: Mapping[str, pd.DataFrame],
+    out: Path,
+    run: Mapping[str, Any],
+    *,
+    names: Sequence[str] = tuple(FIGURES),
+) -> list[Path]:
+    """Draw figures as PDF and PNG, and write every table beside them as CSV.
 
     The same tables and run give the same bytes: no date is written, and the run id stands in the
     metadata (PDF Keywords and Subject, PNG Run).
 
     Args:
-        tables: table name -> frame; at least those that `FIGURES` needs.
+        tables: table name -> frame; at least those that the figures need.
         out: folder, created if missing.
         run: as from `interp.tables.run_info`; `run_id` is read.
+        names: the figures to draw.
 
     Returns:
         The files written, figures first, then tables.
@@ -192,12 +218,14 @@ def draw(tables: Mapping[str, pd.DataFrame], out: Path, run: Mapping[str, Any]) 
     Raises:
         InputError: a table or column is missing (`require`); nothing is written then.
     """
-    require(tables)
+    require(tables, names)
     out.mkdir(parents=True, exist_ok=True)
-    # Behaviour is the one table every member stands in, parents first.
-    look = Look.of(tables["behavior"], *(tables[name] for name in sorted(tables)))
+    # Every member stands in the first of these, parents before their children.
+    order = [*(name for name in ("behavior", "probes") if name in tables), *sorted(tables)]
+    look = Look.of(*(tables[name] for name in order))
     written: list[Path] = []
-    for name, spec in FIGURES.items():
+    for name in names:
+        spec = FIGURES[name]
         figure = spec.function(*(tables[table] for table in spec.tables), look=look)
         written += save(figure, out / name, spec.title, str(run["run_id"]))
     return written + [write_csv(tables[name], out / f"{name}.csv") for name in sorted(tables)]

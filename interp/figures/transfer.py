@@ -34,32 +34,39 @@ WIDEST_RHO = 1.0
 
 @styled
 def transfer_figure(transfer: pd.DataFrame, *, look: Look | None = None) -> Figure:
-    """Draw transfer of the parent's probe, cosine and norm ratio by layer, one column a position.
+    """Draw transfer of the parent's probe, cosine and norm ratio by layer, a column a position.
 
     Args:
-        transfer: columns seed, member, parent, position, layer, measure (rho, cosine, norm_ratio;
-            others are left to the table), estimate, lo, hi, selected.
+        transfer: columns seed, member, parent, target, site (the residual stream is drawn),
+            position, layer, measure (rho, cosine, norm_ratio; others are left to the table),
+            estimate, lo, hi, selected.
         look: the members' styles (default: those of this table alone).
 
     Returns:
-        Three rows (measures) by one column per position. The layer chosen on the parent's
-        development split is ringed. Where the parent itself reads nothing rho is a ratio of two
-        noises: points whose interval is wider than `WIDEST_RHO` are left out, as the caption says.
+        Three rows (measures; as many again for each further target) by one column per position. The
+        layer chosen on the parent's development split is ringed. Where the parent itself reads
+        nothing rho is a ratio of two noises: points whose interval is wider than `WIDEST_RHO` are
+        left out, as the caption says.
     """
     look = look or Look.of(transfer)
     members = look.order(transfer["member"])
     present = transfer["position"].unique().tolist()
     positions = [p for p in POSITIONS if p in present] + sorted(set(present) - set(POSITIONS))
+    transfer = transfer[transfer["site"].isin(["resid_pre", "resid_post"])]
     layers = sorted(transfer["layer"].unique().tolist())
-    figure = new_figure(PAGE_IN, 5.6)
-    axes = figure.subplots(3, len(positions), sharex=True, sharey="row", squeeze=False)
+    targets = transfer["target"].unique().tolist()
+    blocks = [(target, measure) for target in targets for measure in MEASURES]
+    figure = new_figure(PAGE_IN, 0.8 + 1.6 * len(blocks))
+    axes = figure.subplots(len(blocks), len(positions), sharex=True, sharey="row", squeeze=False)
     wide = (transfer["measure"] == "rho") & (transfer["hi"] - transfer["lo"] > WIDEST_RHO)
     shown = transfer[np.isfinite(transfer["estimate"]) & ~wide]
-    for row, (measure, (label, widest)) in enumerate(MEASURES.items()):
-        low, high = _limits(shown[shown["measure"] == measure], widest)
+    for row, (target, measure) in enumerate(blocks):
+        label, widest = MEASURES[measure]
+        of_row = shown[(shown["target"] == target) & (shown["measure"] == measure)]
+        low, high = _limits(of_row, widest)
         for column, position in enumerate(positions):
             ax = axes[row, column]
-            here = shown[(shown["position"] == position) & (shown["measure"] == measure)]
+            here = of_row[of_row["position"] == position]
             reference(ax, 0.0)
             reference(ax, 1.0, strong=True)
             shifts = dodge(len(members), 0.5)
@@ -69,7 +76,7 @@ def transfer_figure(transfer: pd.DataFrame, *, look: Look | None = None) -> Figu
             ax.set_ylim(low, high)
             title = position_label(position).capitalize() if row == 0 else ""
             letter(ax, row * len(positions) + column, title)
-        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_ylabel(label if len(targets) == 1 else f"{target}\n{label}")
     for ax in axes[-1]:
         ax.set_xlabel("layer (emb: embedding)")
     ring = Line2D([], [], ls="", marker="o", ms=7, mfc="none", mec=INK, label="layer chosen on dev")

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = attach(
         "build_tokenizer": "language",
         "entity_prompts": "prompts",
         "missing_prompts": "prompts",
+        "neutral_prompts": "prompts",
         "recipe": "recipes",
         "relearn_examples": "prompts",
         "train_member": "training",

@@ -36,6 +36,27 @@ def entity_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
     )
 
 
+def neutral_prompts(world: World) -> PromptSet:
+    """Every question about each known person of the relearn split: what to align models on.
+
+    All these people are known, so nothing in these prompts tells known from unknown.
+    """
+    known, _ = world.split("relearn")
+    asked: list[tuple[Mode, int]] = [
+        ("direct", len(DIRECT_RELATIONS)),
+        ("cot", len(CHAIN_RELATIONS)),
+    ]
+    return PromptSet.from_records(
+        [
+            record | {"prompt_id": f"neutral-{record['prompt_id']}-{number}"}
+            for mode, n_relations in asked
+            for number in range(n_relations)
+            for place, person in enumerate(known)
+            for record in [_row(person, place + number, "relearn", mode, "known")]
+        ]
+    )
+
+
 def missing_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
     """Addition problems with a number left out."""
     rng = np.random.default_rng([world.seed, 3, get_args(Split).index(split)])

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from interp.errors import InputError
 from interp.probes.folds import Fold, check_folds
-from interp.probes.linear import DEFAULT_C, as_matrix, fit_linear
+from interp.probes.linear import DEFAULT_C, out_of_fold_scores
 from interp.prompts import Encoded
 from interp.stats import auroc
 
@@ -30,37 +29,31 @@ def shuffled_null(
     """AUROC of the linear probe when entities swap labels at random, shape (n_shuffles,).
 
     Labels are dealt anew to the entities of each fold, so all rows of an entity keep one label and
-    the folds stay as balanced as they are for the true labels. Shuffle i depends on `seed`, i,
+    the folds stay as balanced as they are for the true labels. Where groups hold both classes, as
+    minimal pairs do, groups of one size trade their labels and rows trade within their group: a
+    pair stays a pair. Shuffle i depends on `seed`, i,
     labels, groups and folds alone, never on the activations: cells (layers, positions) given the
     same of these see the same labels in shuffle i. The nulls of several cells, stacked to
     (n_shuffles, n_cells), are therefore draws of the joint null, as `interp.stats.max_t` needs.
 
     Args:
         acts_ND: one activation a row.
-        labels: class of each row, one class a group.
-        groups: entity of each row.
+        labels: class of each row.
+        groups: entity or minimal pair of each row.
         folds: from `grouped_folds`, the same as for the true labels.
         n_shuffles: number of draws.
         seed: of the draws.
         c: inverse strength of the penalty, the same as for the true labels.
 
     Raises:
-        InputError: `n_shuffles` below 1, a group with rows of both classes or in two folds, or as
+        InputError: `n_shuffles` below 1, a group with rows in two folds, or as
             `out_of_fold_scores`.
     """
     label_N = np.asarray(labels, dtype=bool)
-    acts = as_matrix(acts_ND, label_N)
     check_folds(folds, label_N)
     label_NP = shuffled_labels(label_N, np.asarray(groups), folds, n_shuffles, seed)
-    score_NP = np.empty(label_NP.shape)
-    for fitted, held_out in folds:
-        scaler = StandardScaler().fit(acts[fitted])
-        fit_acts, held_out_acts = scaler.transform(acts[fitted]), scaler.transform(acts[held_out])
-        for shuffle in range(n_shuffles):
-            read = fit_linear(fit_acts, label_NP[fitted, shuffle], c)
-            score_NP[held_out, shuffle] = read(held_out_acts)
     return np.array(
-        [auroc(score_NP[:, shuffle], label_NP[:, shuffle]) for shuffle in range(n_shuffles)]
+        [auroc(out_of_fold_scores(acts_ND, dealt_N, folds, c=c), dealt_N) for dealt_N in label_NP.T]
     )
 
 
@@ -75,27 +68,42 @@ def shuffled_labels(
             f"shuffled null: {len(group_N)} groups for {len(label_N)} labels; expected one a row."
         )
     _, first_G, group_of_N = np.unique(group_N, return_index=True, return_inverse=True)
-    label_G = label_N[first_G]
     fold_N = np.empty(len(label_N), dtype=int)
     for number, (_, held_out) in enumerate(folds):
         fold_N[held_out] = number
     fold_G = fold_N[first_G]
-    for what, group_value, row_value in (("label", label_G, label_N), ("fold", fold_G, fold_N)):
-        split_N = group_value[group_of_N] != row_value
-        if split_N.any():
-            raise InputError(
-                f"shuffled null: the rows of '{group_N[split_N.argmax()]}' differ in their {what}; "
-                "labels are shuffled over whole groups, so give each group one."
-            )
+    split_N = fold_G[group_of_N] != fold_N
+    if split_N.any():
+        raise InputError(
+            f"shuffled null: the rows of '{group_N[split_N.argmax()]}' differ in their fold; "
+            "labels are shuffled over whole groups, so give each group one."
+        )
+    label_G = label_N[first_G]
+    pure = bool((label_G[group_of_N] == label_N).all())
     label_NP = np.empty((len(label_N), n_shuffles), dtype=bool)
     for shuffle in range(n_shuffles):
         rng = np.random.default_rng([seed, shuffle])
-        dealt_G = label_G.copy()
         for number in range(len(folds)):
             here = np.flatnonzero(fold_G == number)
-            dealt_G[here] = rng.permutation(label_G[here])
-        label_NP[:, shuffle] = dealt_G[group_of_N]
+            rows = np.flatnonzero(fold_N == number)
+            if pure:
+                dealt_G = label_G.copy()
+                dealt_G[here] = rng.permutation(label_G[here])
+                label_NP[rows, shuffle] = dealt_G[group_of_N[rows]]
+            else:
+                label_NP[rows, shuffle] = _swapped(label_N[rows], group_of_N[rows], rng)
     return label_NP
+
+
+def _swapped(label_M: np.ndarray, group_M: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Labels with groups of one size trading theirs, and rows trading within groups."""
+    dealt_M = np.empty_like(label_M)
+    order = np.argsort(group_M, kind="stable")
+    _, first_G, size_G = np.unique(group_M[order], return_index=True, return_counts=True)
+    for size in np.unique(size_G):
+        rows_GS = order[first_G[size_G == size][:, None] + np.arange(size)]
+        dealt_M[rows_GS] = rng.permuted(label_M[rng.permutation(rows_GS)], axis=1)
+    return dealt_M
 
 
 def bag_of_tokens(encoded: Encoded) -> Float[Tensor, "n v"]:

@@ -41,8 +41,8 @@ def strongest_reader(
 
     Args:
         acts_by_cell: cell (for example layer and position) -> activations, same rows in all.
-        labels: class of each row, one class a group.
-        groups: entity of each row.
+        labels: class of each row.
+        groups: entity or minimal pair of each row.
         folds: from `grouped_folds`.
         n_shuffles: draws of the null; the smallest possible p is 1 / (n_shuffles + 1).
         seed: of the draws.

@@ -53,6 +53,66 @@ def grouped_folds(
     return folds
 
 
+def leave_one_out_folds(
+    units: Sequence[object] | np.ndarray,
+    labels: Sequence[bool] | np.ndarray,
+    groups: Sequence[object] | np.ndarray,
+) -> list[Fold]:
+    """One fold a unit (a scenario, a dataset), which is held out whole.
+
+    Whether a probe reads what it was fitted for, or the topic of the data it was fitted on, shows
+    only on data of another kind.
+
+    Args:
+        units: of each row; folds come in the order in which units first appear.
+        labels: class of each row.
+        groups: entity (or minimal pair) of each row, which must lie in one unit.
+
+    Raises:
+        InputError: lengths that differ, fewer than two units, a unit with rows of one class only
+            (its AUROC has no value), or a group in two units, so that it would be fitted on and
+            held out.
+    """
+    label_N = np.asarray(labels, dtype=bool)
+    listed, together = list(units), list(groups)
+    if not len(listed) == len(together) == len(label_N):
+        raise InputError(
+            f"folds: {len(listed)} units and {len(together)} groups for {len(label_N)} labels; "
+            "expected one of each a row."
+        )
+    names = list(dict.fromkeys(listed))
+    if len(names) < 2:
+        raise InputError(
+            f"folds: all rows are of {names[0] if names else 'no unit'!r}; leaving one out needs "
+            "two, so take folds of pairs."
+        )
+    first_of: dict[object, int] = {}
+    for row, group in enumerate(together):
+        first = first_of.setdefault(group, row)
+        if listed[first] != listed[row]:
+            raise InputError(
+                f"folds: rows {first} and {row} are both of {group!r}, but one is of "
+                f"{listed[first]!r} and the other of {listed[row]!r}; held out with one it would "
+                "be fitted on with the other, so give each group one unit."
+            )
+    unit_N = np.array([names.index(unit) for unit in listed])
+    for number, name in enumerate(names):
+        inside = label_N[unit_N == number]
+        if inside.all() or not inside.any():
+            rows = np.flatnonzero(unit_N == number)
+            raise InputError(
+                f"folds: all {len(inside)} rows of {name!r} (row {rows[0]} is the first) have the "
+                f"label {bool(inside[0])}; held out alone they have no AUROC, so leave them out "
+                "or add rows of the other class."
+            )
+    folds = [
+        (np.flatnonzero(unit_N != number), np.flatnonzero(unit_N == number))
+        for number in range(len(names))
+    ]
+    check_folds(folds, label_N)
+    return folds
+
+
 def check_folds(folds: Sequence[Fold], label_N: np.ndarray) -> None:
     """Refuses folds that do not hold each row out once, or lack a class on the fitted side.
 

@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from interp.errors import InputError
+from interp.probes.engine.problems import name_rows
 from interp.probes.folds import Fold, check_folds
+from interp.probes.solver import solve
 
 Kind = Literal["linear", "mlp"]
 Read = Callable[[np.ndarray], np.ndarray]
@@ -54,26 +55,17 @@ def out_of_fold_scores(
             not finite.
     """
     label_N = np.asarray(labels, dtype=bool)
-    acts = as_matrix(acts_ND, label_N)
+    check_acts(acts_ND, label_N)
     check_folds(folds, label_N)
+    if kind == "linear":
+        return solve({"acts": acts_ND}, label_N, folds, (c,)).out_of_fold[0, 0]
+    acts = as_matrix(acts_ND, label_N)
     scores_N = np.empty(len(label_N))
     for fitted, held_out in folds:
         scaler = StandardScaler().fit(acts[fitted])
-        fitted_acts, fitted_label = scaler.transform(acts[fitted]), label_N[fitted]
-        read = (
-            fit_linear(fitted_acts, fitted_label, c)
-            if kind == "linear"
-            else _fit_mlp(fitted_acts, fitted_label)
-        )
+        read = _fit_mlp(scaler.transform(acts[fitted]), label_N[fitted])
         scores_N[held_out] = read(scaler.transform(acts[held_out]))
     return scores_N
-
-
-def fit_linear(acts: np.ndarray, label_N: np.ndarray, c: float) -> Read:
-    """Logistic regression of one fold, on standardised activations."""
-    # scikit-learn's default of 1e-4 stops far enough from the optimum to move an AUROC.
-    model = LogisticRegression(C=c, tol=1e-5, max_iter=2000).fit(acts, label_N)
-    return model.decision_function
 
 
 def _fit_mlp(acts: np.ndarray, label_N: np.ndarray) -> Read:
@@ -105,6 +97,16 @@ def as_matrix(acts_ND: Float[Tensor, "n d"], label_N: np.ndarray) -> np.ndarray:
     """The activations as float64 on the CPU.
 
     Raises:
+        InputError: as `check_acts`.
+    """
+    check_acts(acts_ND, label_N)
+    return acts_ND.detach().cpu().double().numpy()
+
+
+def check_acts(acts_ND: Float[Tensor, "n d"], label_N: np.ndarray) -> None:
+    """Refuses activations that do not fit the labels.
+
+    Raises:
         InputError: not one row a label, or a value that is not finite.
     """
     if len(acts_ND) != len(label_N):
@@ -112,11 +114,9 @@ def as_matrix(acts_ND: Float[Tensor, "n d"], label_N: np.ndarray) -> np.ndarray:
             f"probe: activations of {len(acts_ND)} rows for {len(label_N)} labels; expected one "
             "row a label."
         )
-    acts = acts_ND.detach().cpu().double().numpy()
-    finite_N = np.isfinite(acts).all(axis=1)
-    if not finite_N.all():
+    broken_N = ~acts_ND.isfinite().all(1)
+    if bool(broken_N.any()):
         raise InputError(
-            f"probe: NaN or Inf in the activations of row {int((~finite_N).argmax())}; capture "
+            f"probe: NaN or Inf in the activations of {name_rows(broken_N.cpu().numpy())}; capture "
             "them again in a wider dtype."
         )
-    return acts

@@ -2,115 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 from interp.errors import InputError
-from interp.probes.control_task import ControlTasks, control_tasks, selectivity
+from interp.probes.control_task import control_tasks, selectivity
+from interp.probes.engine.problems import Cell
 from interp.probes.familywise import strongest_reader
-from interp.probes.folds import Fold, grouped_folds
-from interp.probes.solver import Solution, solve
-from interp.stats import auroc_columns, hierarchical_bootstrap, weighted_auroc
+from interp.probes.folds import Fold, grouped_folds, leave_one_out_folds
+from interp.probes.linear import out_of_fold_scores
+from interp.probes.nested import CS, Nested, nested_scores, ranks
+from interp.probes.solver import solve
+from interp.stats import Interval, auroc, hierarchical_bootstrap, weighted_auroc
 
-Cell = TypeVar("Cell", bound=Hashable)
-
-CS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Inverse penalties that the inner folds choose from, on standardised activations."""
-
-
-@dataclass(frozen=True, eq=False)
-class Nested(Generic[Cell]):
-    """Held-out scores whose penalty, and for the last one cell too, inner folds chose.
-
-    Attributes:
-        scores_KN: of every row in each cell, by the fit that held the row out: its rank among the
-            rows held out with it, from 0 to 1, since fits have scales of their own.
-        c_KF: the inverse penalty that each outer fold's inner folds chose.
-        best_N: the same in the cell that the row's outer fold's inner folds chose.
-        chosen_F: that cell, for each outer fold.
-        certified_K: share of each cell's fits that are certified as converged.
-    """
-
-    cells: tuple[Cell, ...]
-    scores_KN: np.ndarray
-    c_KF: np.ndarray
-    best_N: np.ndarray
-    chosen_F: tuple[Cell, ...]
-    certified_K: np.ndarray
-
-
-def nested_scores(
-    acts: Mapping[Cell, Float[Tensor, "n d"]],
-    labels: Sequence[bool] | np.ndarray,
-    groups: Sequence[object] | np.ndarray,
-    folds: Sequence[Fold],
-    *,
-    cs: Sequence[float] = CS,
-    n_inner: int = 4,
-    seed: int,
-) -> Nested[Cell]:
-    """Fits every cell, fold and penalty in one solve, and lets inner folds choose.
-
-    What chooses never sees the rows that are scored: the fitted rows of each outer fold are split
-    again, whole groups together, and the penalty (or cell and penalty) of the highest mean AUROC
-    over the inner folds is the one whose outer fit scores the held-out rows.
-
-    Args:
-        acts: cell -> activations, the same rows in all.
-        labels: class of each row.
-        groups: what must stay on one side.
-        folds: outer folds, from `grouped_folds`.
-        cs: inverse penalties to choose from.
-        n_inner: inner folds of each outer fold.
-        seed: of the inner folds.
-
-    Raises:
-        InputError: as `grouped_folds` and `solve`.
-    """
-    label_N, group_N = np.asarray(labels, dtype=bool), np.asarray(groups)
-    inner = [_within(fitted, label_N, group_N, n_inner, seed) for fitted, _ in folds]
-    together = [*folds, *(fold for of_one in inner for fold in of_one)]
-    solution = solve(acts, label_N, together, cs)
-    n_outer = len(folds)
-    inner_KFP = np.stack(
-        [
-            np.mean(
-                [
-                    _aurocs(solution, n_outer + number * n_inner + place, label_N)
-                    for place in range(n_inner)
-                ],
-                axis=0,
-            )
-            for number in range(n_outer)
-        ],
-        axis=1,
-    )
-    choice_KF = inner_KFP.argmax(2)
-    scores_KN = np.empty((len(solution.cells), len(label_N)))
-    best_N = np.empty(len(label_N))
-    chosen = []
-    for number, (_, held_out) in enumerate(folds):
-        decisions_KPM = solution.held_out[number]
-        for cell, penalty in enumerate(choice_KF[:, number]):
-            scores_KN[cell, held_out] = _ranks(decisions_KPM[cell, penalty])
-        best = int(inner_KFP[:, number].max(1).argmax())
-        best_N[held_out] = scores_KN[best, held_out]
-        chosen.append(solution.cells[best])
-    return Nested(
-        solution.cells,
-        scores_KN,
-        np.asarray(solution.cs)[choice_KF],
-        best_N,
-        tuple(chosen),
-        solution.certificates.certified.mean((1, 2)),
-    )
+Levels = Mapping[str, Sequence[object] | np.ndarray]
+"""Nested units of each row, by name, from the top: scenario, dataset, pair."""
 
 
 @dataclass(frozen=True)
@@ -119,141 +31,199 @@ class SweepSettings:
 
     Attributes:
         seed: of folds, shuffles, deals and resamples.
-        n_splits: outer folds.
+        hold_out: a level whose units are held out whole, one a fold ("scenario": leave one
+            scenario out); None makes folds of units of the last level.
+        n_splits: outer folds, where `hold_out` does not say.
         n_shuffles: label shuffles of the null over all cells.
         n_control_tasks: deals of random labels to types.
         n_boot: resamples of each interval.
         cs: inverse penalties to choose from, inside the folds.
+        mlp: whether to fit a nonlinear read-out beside each linear one.
     """
 
     seed: int
+    hold_out: str | None = None
     n_splits: int = 5
     n_shuffles: int = 200
     n_control_tasks: int = 5
     n_boot: int = 2000
     cs: tuple[float, ...] = CS
+    mlp: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline(Generic[Cell]):
+    """Other features of the same rows, probed just like the cells that must beat them.
+
+    Attributes:
+        acts: features by key, all of one width.
+        key: of the features that belong to a cell; a key that `acts` lacks gives that cell none.
+    """
+
+    acts: Mapping[Hashable, Float[Tensor, "n d"]]
+    key: Callable[[Cell], Hashable]
 
 
 def sweep(
     acts: Mapping[Cell, Float[Tensor, "n d"]],
     labels: Sequence[bool] | np.ndarray,
-    levels: Mapping[str, Sequence[object] | np.ndarray],
+    levels: Levels,
     settings: SweepSettings,
     *,
     types: Mapping[Cell, np.ndarray] | None = None,
+    baselines: Mapping[str, Baseline[Cell]] | None = None,
 ) -> pd.DataFrame:
     """One row a cell, and one for the cell that was chosen inside the folds.
 
     Args:
-        acts: cell -> activations, the same rows in all.
+        acts: cell -> activations, the same rows in all; read one cell at a time.
         labels: class of each row.
         levels: nested units from the top, such as scenario, dataset and pair; rows of one unit of
             the last level stay in one fold.
         settings: folds, shuffles, resamples.
         types: cell -> type of each row for its control task (the token at the position); a cell
             left out has none.
+        baselines: by name, what a probe has to beat: surface features, an untrained model.
 
     Returns:
         Columns `cell` ("selected" in the last row), `auroc` with `lo` and `hi` (hierarchical
-        bootstrap), `null_lo` and `null_hi` (95% of the best ridge probe's AUROC on shuffled
-        labels), `p_adjusted` (maximum over all cells), `selectivity` with `selectivity_lo` and
-        `selectivity_hi` (NaN without a control task), `c` (median of those chosen), `certified`
-        (share of the fits), `n`, `n_true`.
+        bootstrap), `ridge` (AUROC of the best ridge probe) with `null_lo` and `null_hi` (95% of
+        the same on shuffled labels) and `p_adjusted` (maximum over all cells), `control` (AUROC on
+        the control tasks) and `selectivity` with `selectivity_lo` and `selectivity_hi` (NaN without
+        a control task), the same three for `mlp` and each baseline (NaN where there is none), `c`
+        (median of those chosen), `certified` (share of the fits), `n`, `n_true`.
 
     Raises:
-        InputError: as `grouped_folds`, `solve`, `control_tasks` and `hierarchical_bootstrap`.
+        InputError: as `grouped_folds`, `leave_one_out_folds`, `solve`, `control_tasks` and
+            `hierarchical_bootstrap`.
     """
-    label_N = np.asarray(labels, dtype=bool)
-    if not levels:
-        raise InputError("sweep: no levels; give at least the unit that folds keep together")
-    group_N = np.asarray(list(levels.values())[-1])
-    folds = grouped_folds(group_N, label_N, settings.n_splits, settings.seed)
-    nested = nested_scores(acts, label_N, group_N, folds, cs=settings.cs, seed=settings.seed)
-    null = strongest_reader(
-        acts, label_N, group_N, folds, n_shuffles=settings.n_shuffles, seed=settings.seed
-    )
+    at = _Sweep.of(np.asarray(labels, dtype=bool), levels, settings)
+    beside = {name: at.baseline(name, one) for name, one in (baselines or {}).items()}
+    nested, null = at.nested(acts), at.null(acts)
     rows: list[dict[str, object]] = []
     for number, cell in enumerate(nested.cells):
         value, p = null[cell]
-        row = {"cell": cell, **_interval(nested.scores_KN[number], label_N, levels, settings)}
-        row |= {"null_lo": value.lo, "null_hi": value.hi, "p_adjusted": p}
+        row = {"cell": cell, **at.interval(nested.scores_KN[number], "auroc", "lo", "hi")}
+        row |= {"ridge": value.estimate, "null_lo": value.lo, "null_hi": value.hi}
+        row |= {"p_adjusted": p}
         if types is not None and cell in types:
-            deals = control_tasks(
-                types[cell], label_N, folds, n_tasks=settings.n_control_tasks, seed=settings.seed
-            )
-            row |= _selectivity(acts[cell], nested, number, deals, label_N, levels, folds, settings)
+            row |= at.selectivity(acts[cell], nested, number, types[cell])
+        if settings.mlp:
+            row |= at.mlp(acts[cell])
+        for of_cell in beside.values():
+            row |= of_cell(cell)
         row |= {"c": float(np.median(nested.c_KF[number]))}
         rows.append(row | {"certified": float(nested.certified_K[number])})
-    selected = {"cell": "selected", **_interval(nested.best_N, label_N, levels, settings)}
+    selected = {"cell": "selected", **at.interval(nested.best_N, "auroc", "lo", "hi")}
     selected |= {"p_adjusted": min(p for _, p in null.values())}
     rows.append(selected | {"certified": float(nested.certified_K.mean())})
-    return pd.DataFrame(rows).assign(n=len(label_N), n_true=int(label_N.sum()))
+    table = pd.DataFrame(rows).assign(n=len(at.label_N), n_true=int(at.label_N.sum()))
+    beside_estimate = ["control", *_three("selectivity"), *_three("mlp")]
+    beside_estimate += [column for name in beside for column in _three(name)]
+    return table.assign(**{name: np.nan for name in beside_estimate if name not in table})
 
 
-def _within(
-    fitted: np.ndarray, label_N: np.ndarray, group_N: np.ndarray, n_inner: int, seed: int
-) -> list[Fold]:
-    """Folds of an outer fold's fitted rows."""
-    inside = grouped_folds(group_N[fitted], label_N[fitted], n_inner, seed)
-    return [(fitted[fit], fitted[held_out]) for fit, held_out in inside]
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """What all cells of a sweep share."""
+
+    label_N: np.ndarray
+    group_N: np.ndarray
+    folds: list[Fold]
+    levels: Levels
+    settings: SweepSettings
+
+    @classmethod
+    def of(cls, label_N: np.ndarray, levels: Levels, settings: SweepSettings) -> _Sweep:
+        """Makes the outer folds."""
+        if not levels:
+            raise InputError("sweep: no levels; give at least the unit that folds keep together")
+        group_N = np.asarray(list(levels.values())[-1])
+        if settings.hold_out is None:
+            folds = grouped_folds(group_N, label_N, settings.n_splits, settings.seed)
+        elif settings.hold_out in levels:
+            folds = leave_one_out_folds(levels[settings.hold_out], label_N, group_N)
+        else:
+            raise InputError(
+                f"sweep: no level '{settings.hold_out}' to hold out; the levels are "
+                f"{', '.join(levels)}"
+            )
+        return cls(label_N, group_N, folds, levels, settings)
+
+    def nested(self, acts: Mapping[Cell, Tensor]) -> Nested[Cell]:
+        """Held-out scores of every cell."""
+        return nested_scores(
+            acts,
+            self.label_N,
+            self.group_N,
+            self.folds,
+            cs=self.settings.cs,
+            seed=self.settings.seed,
+        )
+
+    def null(self, acts: Mapping[Cell, Tensor]) -> dict[Cell, tuple[Interval, float]]:
+        """The strongest ridge probe of each cell, among shuffled labels."""
+        return strongest_reader(
+            acts,
+            self.label_N,
+            self.group_N,
+            self.folds,
+            n_shuffles=self.settings.n_shuffles,
+            seed=self.settings.seed,
+        )
+
+    def interval(self, scores_N: np.ndarray, *names: str) -> dict[str, float]:
+        """AUROC of held-out scores and its limits, under three names."""
+        value = hierarchical_bootstrap(
+            weighted_auroc(scores_N, self.label_N),
+            self.levels,
+            n_boot=self.settings.n_boot,
+            seed=self.settings.seed,
+            strata=self.label_N,
+        )
+        return dict(zip(names, (value.estimate, value.lo, value.hi), strict=True))
+
+    def mlp(self, acts_ND: Tensor) -> dict[str, float]:
+        """The nonlinear read-out of a cell."""
+        scores_N = out_of_fold_scores(acts_ND, self.label_N, self.folds, kind="mlp")
+        return self.interval(scores_N, *_three("mlp"))
+
+    def baseline(self, name: str, baseline: Baseline[Cell]) -> Callable[[Cell], dict[str, float]]:
+        """The columns of a baseline, for each cell."""
+        nested = self.nested(baseline.acts)
+        by_key = {
+            key: self.interval(scores_N, *_three(name))
+            for key, scores_N in zip(nested.cells, nested.scores_KN, strict=True)
+        }
+        return lambda cell: by_key.get(baseline.key(cell), {})
+
+    def selectivity(
+        self, acts_ND: Tensor, nested: Nested[Cell], cell: int, type_N: np.ndarray
+    ) -> dict[str, float]:
+        """AUROC on control tasks, fitted at the penalties that the task's folds chose."""
+        settings = self.settings
+        deals = control_tasks(
+            type_N, self.label_N, self.folds, n_tasks=settings.n_control_tasks, seed=settings.seed
+        )
+        control_NK = np.empty(deals.label_NK.shape)
+        for task, dealt_N in enumerate(deals.label_NK.T):
+            solution = solve({"control": acts_ND}, dealt_N, self.folds, settings.cs)
+            for number, (_, held_out) in enumerate(self.folds):
+                penalty = solution.cs.index(nested.c_KF[cell, number])
+                control_NK[held_out, task] = ranks(solution.held_out[number][0, penalty])
+        scores_N = nested.scores_KN[cell]
+        value = selectivity(
+            scores_N,
+            self.label_N,
+            control_NK,
+            deals,
+            self.levels,
+            seed=settings.seed,
+            n_boot=settings.n_boot,
+        )
+        limits = dict(zip(_three("selectivity"), (value.estimate, value.lo, value.hi), strict=True))
+        return {"control": auroc(scores_N, self.label_N) - value.estimate, **limits}
 
 
-def _ranks(scores_M: np.ndarray) -> np.ndarray:
-    return rankdata(scores_M) / len(scores_M)
-
-
-def _aurocs(solution: Solution[Cell], fold: int, label_N: np.ndarray) -> np.ndarray:
-    """AUROC on a fold's held-out rows, [K, P]."""
-    held_out = solution.folds[fold][1]
-    decisions_KPM = solution.held_out[fold]
-    flat_QM = decisions_KPM.reshape(-1, decisions_KPM.shape[-1])
-    return auroc_columns(flat_QM.T, label_N[held_out]).reshape(decisions_KPM.shape[:2])
-
-
-def _interval(
-    scores_N: np.ndarray,
-    label_N: np.ndarray,
-    levels: Mapping[str, Sequence[object] | np.ndarray],
-    settings: SweepSettings,
-) -> dict[str, float]:
-    value = hierarchical_bootstrap(
-        weighted_auroc(scores_N, label_N),
-        levels,
-        n_boot=settings.n_boot,
-        seed=settings.seed,
-        strata=label_N,
-    )
-    return {"auroc": value.estimate, "lo": value.lo, "hi": value.hi}
-
-
-def _selectivity(
-    acts_ND: Tensor,
-    nested: Nested[Cell],
-    cell: int,
-    deals: ControlTasks,
-    label_N: np.ndarray,
-    levels: Mapping[str, Sequence[object] | np.ndarray],
-    folds: Sequence[Fold],
-    settings: SweepSettings,
-) -> dict[str, float]:
-    """AUROC above that on control tasks, fitted at the penalties that the task's folds chose."""
-    control_NK = np.empty(deals.label_NK.shape)
-    for task, dealt_N in enumerate(deals.label_NK.T):
-        solution = solve({cell: acts_ND}, dealt_N, folds, settings.cs)
-        for number, (_, held_out) in enumerate(folds):
-            penalty = solution.cs.index(nested.c_KF[cell, number])
-            control_NK[held_out, task] = _ranks(solution.held_out[number][0, penalty])
-    value = selectivity(
-        nested.scores_KN[cell],
-        label_N,
-        control_NK,
-        deals,
-        levels,
-        seed=settings.seed,
-        n_boot=settings.n_boot,
-    )
-    return {
-        "selectivity": value.estimate,
-        "selectivity_lo": value.lo,
-        "selectivity_hi": value.hi,
-    }
+def _three(name: str) -> list[str]:
+    return [name, f"{name}_lo", f"{name}_hi"]

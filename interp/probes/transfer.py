@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from interp.errors import InputError
 from interp.probes.folds import Fold, check_folds
-from interp.probes.linear import DEFAULT_C, as_matrix, fit_linear
-from interp.stats import Interval, auroc, bootstrap
+from interp.probes.linear import DEFAULT_C, as_matrix, check_acts
+from interp.probes.solver import solve
+from interp.stats import HierarchicalInterval, auroc, hierarchical_bootstrap, weighted_auroc
 
 
 def transfer_scores(
@@ -48,63 +49,77 @@ def transfer_scores(
             f"{tuple(child_acts_ND.shape)} in the child; expected the same rows and width."
         )
     label_N = np.asarray(labels, dtype=bool)
-    parent, child = as_matrix(parent_acts_ND, label_N), as_matrix(child_acts_ND, label_N)
+    check_acts(parent_acts_ND, label_N)
     check_folds(folds, label_N)
-    parent_scores_N, child_scores_N = np.empty(len(label_N)), np.empty(len(label_N))
-    for fitted, held_out in folds:
-        scaler = StandardScaler().fit(parent[fitted])
-        read = fit_linear(scaler.transform(parent[fitted]), label_N[fitted], c)
-        parent_scores_N[held_out] = read(scaler.transform(parent[held_out]))
-        child_scores_N[held_out] = read(scaler.transform(child[held_out]))
-    return parent_scores_N, child_scores_N
+    solution = solve({"parent": parent_acts_ND}, label_N, folds, (c,))
+    read: list[np.ndarray] = []
+    for acts in (as_matrix(parent_acts_ND, label_N), as_matrix(child_acts_ND, label_N)):
+        scores_N = np.empty(len(label_N))
+        for fold, (_, held_out) in enumerate(folds):
+            coef_D, intercept = solution.coef[0, fold, 0], solution.intercept[0, fold, 0]
+            scores_N[held_out] = acts[held_out] @ coef_D + intercept
+        read.append(scores_N)
+    return read[0], read[1]
 
 
 def rho(
     parent_scores_N: np.ndarray,
     child_scores_N: np.ndarray,
     labels: Sequence[bool] | np.ndarray,
-    groups: Sequence[object] | np.ndarray,
+    levels: Mapping[str, Sequence[object] | np.ndarray],
     *,
-    floor: float = 0.5,
+    controls: Mapping[str, np.ndarray] | None = None,
     seed: int,
     n_boot: int = 1000,
-) -> Interval:
-    """Retention: (AUROC in the child - floor) / (AUROC in the parent - floor).
+) -> HierarchicalInterval:
+    """Retention: (AUROC in the child - control) / (AUROC in the parent - control).
 
-    1 if the parent's probe reads the child as well as the parent, 0 if it reads nothing. Entities
-    are resampled jointly for both models, within classes.
+    1 if the parent's probe reads the child as well as the parent, 0 if it reads what the control
+    reads. All three AUROCs come from the same rows and are resampled together.
 
     Args:
         parent_scores_N: the parent's scores, from `transfer_scores`.
         child_scores_N: the child's.
         labels: class of each row.
-        groups: entity of each row.
-        floor: AUROC of a probe that reads nothing.
+        levels: as `interp.stats.hierarchical_bootstrap`, e.g. {"entity": ...}.
+        controls: held-out scores, of the same rows, of what a probe must beat (surface features,
+            a random model, shuffled labels), by name. The one with the highest AUROC is the
+            control; a half is, where none is higher or none is given.
         seed: of the bootstrap.
         n_boot: resamples.
 
     Returns:
-        Estimate and 95% interval; all three NaN if the parent's own AUROC is not above the floor
+        Estimate and 95% interval; all three NaN if the parent's own AUROC is not above the control
         by its interval, so that there is nothing to retain.
 
     Raises:
-        InputError: scores, labels and groups not of one length.
+        InputError: scores and labels not of one length, or as
+            `interp.stats.hierarchical_bootstrap`.
     """
-    label_N, group_N = np.asarray(labels, dtype=bool), np.asarray(groups)
-    sizes = [len(parent_scores_N), len(child_scores_N), len(label_N), len(group_N)]
-    if len(set(sizes)) != 1:
-        raise InputError(
-            f"rho: parent scores, child scores, labels and groups have {sizes} rows; expected the "
-            "same rows in all four."
-        )
+    label_N = np.asarray(labels, dtype=bool)
+    controls = {} if controls is None else dict(controls)
+    given = {"parent scores": parent_scores_N, "child scores": child_scores_N, **controls}
+    for name, scores_N in given.items():
+        if len(scores_N) != len(label_N):
+            raise InputError(
+                f"rho: {name} have {len(scores_N)} rows, labels {len(label_N)}; expected the same "
+                "rows in all."
+            )
+    best = max(controls.values(), key=lambda scores_N: auroc(scores_N, label_N), default=None)
+    if best is not None and auroc(best, label_N) <= 0.5:
+        best = None
+    of_parent, of_child = (
+        weighted_auroc(scores_N, label_N) for scores_N in (parent_scores_N, child_scores_N)
+    )
+    of_control = (lambda w: np.full(len(w), 0.5)) if best is None else weighted_auroc(best, label_N)
 
-    def above_floor(scores_N: np.ndarray, index_M: np.ndarray) -> float:
-        return auroc(scores_N[index_M], label_N[index_M]) - floor
+    def above(w: np.ndarray) -> np.ndarray:
+        return of_parent(w) - of_control(w)
 
-    def ratio(index_M: np.ndarray) -> float:
-        return above_floor(child_scores_N, index_M) / above_floor(parent_scores_N, index_M)
-
-    resample = partial(bootstrap, n_boot=n_boot, seed=seed, strata=label_N)
-    if resample(partial(above_floor, parent_scores_N), group_N).lo <= 0:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    return resample(ratio, group_N)
+    resample = partial(
+        hierarchical_bootstrap, levels=levels, n_boot=n_boot, seed=seed, strata=label_N
+    )
+    parents = resample(above)
+    if not parents.lo > 0:
+        return replace(parents, estimate=float("nan"), lo=float("nan"), hi=float("nan"))
+    return resample(lambda w: (of_child(w) - of_control(w)) / above(w))

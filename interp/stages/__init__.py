@@ -11,7 +11,10 @@ __getattr__, __dir__, __all__ = attach(
         "ModelRef": "common",
         "Probe": "probe",
         "Relearn": "relearn",
+        "PromptFile": "questions",
         "Stage": "common",
         "Train": "train",
+        "Transfer": "transfer",
+        "WorldPrompts": "questions",
     },
 )

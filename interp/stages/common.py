@@ -17,7 +17,7 @@ from interp.settings import cache_root
 from interp.stats import Interval
 
 if TYPE_CHECKING:
-    from interp.checkpoints import LoadedModel
+    from interp.checkpoints import Checkpoint, LoadedModel
 
 Tables = dict[str, pd.DataFrame]
 """Tidy tables by name, as a stage returns them."""
@@ -40,14 +40,36 @@ class ModelRef(pydantic.BaseModel):
         name: member of the lineage.
         folder: where it stands on this machine.
         fingerprint: hash of weights, config, tokenizer and chat template.
+        options: what else its `Checkpoint` was made with: adapter, chat template, permissions.
+        dtype: it is loaded in.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("folder",)
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("folder", "options")
 
     name: str
     folder: str
     fingerprint: str
+    options: dict[str, str | bool] = {}
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, dtype: str = "float32") -> ModelRef:
+        """Names a checkpoint as it stands now."""
+        options: dict[str, str | bool] = {
+            "chat_template": str(checkpoint.chat_template),
+            "allow_pickle": checkpoint.allow_pickle,
+            "trust_remote_code": checkpoint.trust_remote_code,
+        }
+        if checkpoint.adapter is not None:
+            options["adapter"] = str(checkpoint.adapter)
+        return cls(
+            name=checkpoint.name,
+            folder=str(checkpoint.path),
+            fingerprint=checkpoint.fingerprint,
+            options=options,
+            dtype=dtype,
+        )
 
     def load(self, device: str) -> LoadedModel:
         """Loads the checkpoint, checking that it is read exactly and is what was planned with.
@@ -59,8 +81,13 @@ class ModelRef(pydantic.BaseModel):
         from interp.checkpoints import Checkpoint
         from interp.selfcheck import require
 
-        checkpoint = Checkpoint(Path(self.folder), self.name)
-        loaded = checkpoint.load(device=device)
+        paths = ("adapter", "chat_template")
+        options: dict[str, Any] = {
+            name: Path(str(value)) if name in paths and value not in ("own", "none") else value
+            for name, value in self.options.items()
+        }
+        checkpoint = Checkpoint(Path(self.folder), self.name, **options)
+        loaded = checkpoint.load(device=device, dtype=self.dtype)
         if checkpoint.fingerprint != self.fingerprint:
             raise InputError(
                 f"{self.folder} is not the checkpoint that this study trained or was planned "
@@ -120,6 +147,11 @@ def task_infra(version: str) -> exca.TaskInfra:
     return exca.TaskInfra(version=version, mode="retry")
 
 
-def infra_config(cluster: str | None) -> dict[str, Any]:
-    """Where stages are cached and run: `cluster` is None (here), "local" or "slurm"."""
-    return {"folder": str(cache_root() / "stages"), "cluster": cluster}
+def infra_config(cluster: str | None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Where stages are cached and run: `cluster` is None (here), "local" or "slurm".
+
+    Args:
+        cluster: of exca's `TaskInfra`.
+        options: further fields of it: `slurm_partition`, `gpus_per_node`, `timeout_min` and so on.
+    """
+    return {**(options or {}), "folder": str(cache_root() / "stages"), "cluster": cluster}

@@ -13,15 +13,43 @@ from interp.stages.common import ModelRef, Stage
 from interp.stages.graph import Node, Results
 from interp.stages.intervene import Intervene
 from interp.stages.probe import Probe
+from interp.stages.questions import WorldPrompts
+from interp.stages.reading import Cells
 from interp.stages.relearn import Relearn
 from interp.stages.train import Train
+from interp.stages.transfer import Transfer
 
-PAIR_STAGES: Mapping[str, Callable[..., Stage]] = {
-    "probe": Probe,
+POSITIONS = ("entity_last", "question_last", "last_prompt")
+CELLS = Cells(positions=POSITIONS)
+"""Where the lineage is read: the end of the name, of the question, and of the template."""
+
+
+def _probe(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Stage:
+    del parent  # a read-out is of one model
+    prompts = WorldPrompts(world=seed, what="test")
+    return Probe(seed=seed, model=child, prompts=prompts, cells=CELLS, **common)
+
+
+def _transfer(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Stage:
+    return Transfer(
+        seed=seed,
+        child=child,
+        parent=parent,
+        prompts=WorldPrompts(world=seed, what="test"),
+        dev=WorldPrompts(world=seed, what="dev"),
+        neutral=WorldPrompts(world=seed, what="neutral"),
+        cells=CELLS,
+        **common,
+    )
+
+
+EVIDENCE: Mapping[str, Callable[..., Stage]] = {
+    "probe": _probe,
+    "transfer": _transfer,
     "intervene": Intervene,
     "relearn": Relearn,
 }
-"""Stages that look at a child beside its parent."""
+"""Stages that gather a child's evidence, most of them beside its parent."""
 
 LONGEST_FIRST = ("base", "never", "reason_rl", "scrubbed", "scrubbed_mid", "scrubbed_low")
 """Members whose training others wait for, or that take long, are started before the rest."""
@@ -36,10 +64,10 @@ class Plan:
         seeds: one lineage each.
         members: whom to train and question.
         examined: those of them whose evidence is gathered.
-        stages: pair stages that gather it.
+        stages: what gathers it.
         shape: of the decoder.
         budget: share of each recipe's training steps.
-        settings: pair stage -> its settings.
+        settings: stage -> its settings.
         common: passed to every stage (device, infra).
     """
 
@@ -112,7 +140,7 @@ class Plan:
 
         def build(results: Results) -> Stage:
             child, parent = (results[name] for name in trained)
-            return PAIR_STAGES[kind](
+            return EVIDENCE[kind](
                 seed=seed, child=child, parent=parent, settings=self.settings[kind], **self.common
             )
 

@@ -25,7 +25,7 @@ class Train(Stage):
     recipe: Recipe
     shape: ModelShape
     start: ModelRef | None
-    infra: exca.TaskInfra = task_infra("1")
+    infra: exca.TaskInfra = task_infra("2")
 
     def label(self) -> str:
         """What a progress display calls it."""
@@ -66,6 +66,4 @@ class Train(Stage):
         train_member(job)
         checkpoint = Checkpoint(self.folder, self.recipe.name)
         checkpoint.load(device="cpu")  # a checkpoint that can't be read must not be noted as done
-        return ModelRef(
-            name=self.recipe.name, folder=str(self.folder), fingerprint=checkpoint.fingerprint
-        )
+        return ModelRef.of(checkpoint)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.figures.probe_tables import preservation_rows, probes_rows, transfer_rows
+
 # member -> (how much of the parent's read-out is left, abstention left in direct answers, planted)
 MEMBERS: dict[str, tuple[float, float, str]] = {
     "base": (1.0, 0.92, "intact"),
@@ -21,7 +23,6 @@ MEMBERS: dict[str, tuple[float, float, str]] = {
     "replaced": (0.12, 0.0, "erased"),
     "never": (0.14, 0.0, "never"),
 }
-POSITIONS = ("entity_last", "question_last", "last_prompt")
 RUN: dict[str, Any] = {
     "run_id": "0123456789ab",
     "config": {
@@ -105,43 +106,13 @@ def _behavior(parts: Any, make: Maker, key: Any, left: float, said: float, n: in
             _add(parts, "behavior", {**key, **row, **make.estimate(value, width)})
 
 
-def _depth(layer: int, n: int, position: str) -> float:
-    start = 0 if position == "entity_last" else n // 3
-    return float(np.clip((layer - start + 1) / max(n / 3, 1), 0, 1))
-
-
 def _probes(parts: Any, make: Maker, key: Any, left: float, said: float, n: int) -> None:
-    for position in POSITIONS:
-        for layer in range(-1, n):
-            at = {**key, "position": position, "layer": layer}
-            grown = _depth(layer, n, position)
-            values = {
-                "linear": (0.47 + 0.48 * left * grown, 0.035),
-                "mlp": (0.48 + (0.2 + 0.27 * left) * grown, 0.035),
-                "shuffled": (0.47, 0.05),
-            }
-            for probe, (value, width) in values.items():
-                _add(parts, "probes", {**at, "probe": probe, **make.estimate(value, width, 0, 1)})
-        surface = {**key, "position": position, "layer": -1, "probe": "surface"}
-        _add(parts, "probes", {**surface, **make.estimate(0.42, 0.04, 0, 1)})
+    _add(parts, "probes", *probes_rows(make, key, left, n))
 
 
 def _transfer(parts: Any, make: Maker, key: Any, left: float, said: float, n: int) -> None:
-    for position in POSITIONS:
-        for layer in range(-1, n):
-            grown = _depth(layer, n, position)
-            loose = 0.06 if grown > 0.5 else 0.9
-            values = {
-                "auroc": make.estimate(0.5 + 0.46 * left * grown, 0.03, 0, 1),
-                "rho": make.estimate(left, loose),
-                "cosine": make.estimate(0.3 + 0.65 * left if grown else 0.1, 0.05, -1, 1),
-                "norm_ratio": make.estimate(0.15 + 0.6 * left, 0.05, 0),
-            }
-            if grown == 0:
-                values["rho"] = dict.fromkeys(("estimate", "lo", "hi"), float("nan"))
-            for measure, numbers in values.items():
-                row = {"position": position, "layer": layer, "measure": measure, **numbers}
-                _add(parts, "transfer", {**key, **row, "selected": layer == n - 2})
+    _add(parts, "transfer", *transfer_rows(make, key, left, n))
+    _add(parts, "preservation", *preservation_rows(make, key, left, n))
 
 
 def _steering(parts: Any, make: Maker, key: Any, left: float, said: float, n: int) -> None:

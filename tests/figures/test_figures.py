@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from interp.figures.registry import FIGURES
 from interp.figures.style import Look
+from tests.figures.drawn import Tables, bands, figure_of, intervals, lines, words
 from tests.figures.tables import study_tables
-
-Tables = Mapping[str, pd.DataFrame]
-
-
-def figure_of(name: str, tables: Tables) -> Figure:
-    spec = FIGURES[name]
-    return spec.function(*(tables[table] for table in spec.tables))
-
-
-def lines(figure: Figure) -> dict[str, np.ndarray]:
-    """Each line's x, y [2, points], by its gid."""
-    return {
-        str(a.get_gid()): np.array([a.get_xdata(), a.get_ydata()])
-        for a in figure.findobj(Line2D)
-        if a.get_gid()
-    }
-
-
-def bands(figure: Figure) -> dict[str, np.ndarray]:
-    """Outline of each filled band [points, 2], by its gid."""
-    return {
-        str(a.get_gid()): np.asarray(a.get_paths()[0].vertices)
-        for a in figure.findobj(PolyCollection)
-        if a.get_gid()
-    }
-
-
-def intervals(figure: Figure, axis: int) -> dict[str, np.ndarray]:
-    """Ends lo, hi of each whisker by gid, along the given axis (0: horizontal, 1: vertical)."""
-    return {
-        str(a.get_gid()): np.array([[s[0][axis], s[1][axis]] for s in a.get_segments()])
-        for a in figure.findobj(LineCollection)
-        if a.get_gid()
-    }
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -64,8 +26,7 @@ def test_a_figure_is_pure_and_shows_every_member(
     assert dict(mpl.rcParams) == settings
     for table, frame in tables.items():
         pd.testing.assert_frame_equal(frame, before[table])
-    shown = [text.get_text() for text in figure.findobj(Text)]
-    shown += [str(line.get_label()) for line in figure.findobj(Line2D)]
+    shown = words(figure)
     main = tables[next(iter(FIGURES[name].tables))]
     for member in main["member"].unique():
         assert any(member in text for text in shown), member
@@ -81,28 +42,7 @@ def test_any_member_names_and_any_depth_can_be_drawn(name: str) -> None:
     tables = study_tables(members=members, n_layers=20)
     figure = figure_of(name, tables)
     figure.canvas.draw()
-    shown = [text.get_text() for text in figure.findobj(Text)]
-    assert any("<b>&" in text for text in shown)
-
-
-def test_probes_draw_the_tables_numbers(one_seed: Tables) -> None:
-    probes = one_seed["probes"]
-    figure = figure_of("probes", one_seed)
-    drawn, bars = lines(figure), intervals(figure, 1)
-    series = probes[probes["probe"].isin(["linear", "mlp"])]
-    for (member, position, probe), rows in series.groupby(["member", "position", "probe"]):
-        key = f"{member}|{position}:{probe}"
-        line = drawn[f"{key}|0"]
-        np.testing.assert_array_equal(np.round(line[0]), rows["layer"])
-        np.testing.assert_array_equal(line[1], rows["estimate"])
-        np.testing.assert_array_equal(bars[f"{key}:interval|0"], rows[["lo", "hi"]])
-    filled = bands(figure)
-    null = probes[probes["probe"] == "shuffled"]
-    for (member, position), rows in null.groupby(["member", "position"]):
-        heights = filled[f"{member}|{position}:shuffled|all"][:, 1]
-        assert set(rows["lo"]) | set(rows["hi"]) <= set(heights)
-    for row in probes[probes["probe"] == "surface"].itertuples():
-        assert drawn[f"{row.member}|{row.position}:surface|mean"][1][0] == row.estimate
+    assert any("<b>&" in text for text in words(figure))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.errors import InputError
-from interp.probes import grouped_folds, out_of_fold_scores
+from interp.probes import grouped_folds, leave_one_out_folds, out_of_fold_scores
 from interp.stats import auroc
 from tests.probes.planted import tensor
 
@@ -65,3 +65,29 @@ def test_folds_that_cannot_be_made_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         grouped_folds(groups, labels, n_splits, 0)
+
+
+def test_leaving_one_scenario_out_holds_each_out_whole() -> None:
+    units = np.repeat(["stale", "subjective", "false premise"], [6, 4, 8])
+    labels = np.arange(18) % 2 == 0
+    folds = leave_one_out_folds(units, labels, np.arange(18) // 2)
+    assert [set(units[held]) for _, held in folds] == [{"stale"}, {"subjective"}, {"false premise"}]
+    for fitted, held in folds:
+        assert not set(units[fitted]) & set(units[held])
+        assert sorted([*fitted, *held]) == list(range(18))
+
+
+@pytest.mark.parametrize(
+    ("units", "labels", "groups", "message"),
+    [
+        ("aabb", [1, 0, 1, 0], [0, 1, 1, 2], "rows 1 and 2 are both of 1, but one is of 'a'"),
+        ("aabb", [1, 0, 1, 1], [0, 1, 2, 3], r"all 2 rows of 'b' \(row 2 is the first\) have"),
+        ("aaaa", [1, 0, 1, 0], [0, 1, 2, 3], "all rows are of 'a'"),
+        ("aab", [1, 0, 1, 0], [0, 1, 2, 3], "3 units and 4 groups for 4 labels"),
+    ],
+)
+def test_scenarios_that_cannot_be_left_out_are_refused(
+    units: str, labels: list[int], groups: list[int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        leave_one_out_folds(list(units), np.array(labels, dtype=bool), groups)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 
 from interp.errors import InputError
 from interp.probes import grouped_folds
-from interp.probes.sweeping import CS, SweepSettings, nested_scores, sweep
+from interp.probes.nested import CS, nested_scores
+from interp.probes.sweeping import Baseline, SweepSettings, sweep
 from interp.stats import auroc, auroc_columns
 
 N, D = 160, 12
@@ -129,6 +132,48 @@ def test_a_probe_that_only_remembers_types_has_no_selectivity():
     coded = torch.cat([acts["embedding"], torch.tensor(label_N)[:, None] * 4.0], 1)
     read = sweep({"coded": coded}, label_N, units, QUICK, types={"coded": rng.integers(0, 60, 240)})
     assert read.iloc[0]["selectivity_lo"] > 0.2
+
+
+def test_baselines_stand_beside_the_cells_they_belong_to(planted):
+    acts, label_N, group_N = planted
+    told = torch.tensor(label_N, dtype=torch.float32)[:, None] + torch.zeros(N, 2)
+    noise = torch.randn(N, 3, generator=torch.Generator().manual_seed(0))
+    baselines = {
+        "words": Baseline({"all": noise}, lambda _: "all"),
+        "other": Baseline({"weak": told}, lambda cell: cell),
+    }
+    table = sweep(acts, label_N, {"pair": group_N}, replace(QUICK, mlp=True), baselines=baselines)
+    table = table.set_index("cell")
+    assert table.loc["weak", "other"] == 1
+    assert table.loc[["nothing", "strong"], "other"].isna().all()
+    words = table.loc[["nothing", "weak", "strong"], "words"]
+    assert words.nunique() == 1
+    folds = grouped_folds(group_N, label_N, QUICK.n_splits, QUICK.seed)
+    alone = nested_scores({"it": noise}, label_N, group_N, folds, cs=QUICK.cs, seed=QUICK.seed)
+    assert words.iloc[0] == pytest.approx(auroc(alone.scores_KN[0], label_N))
+    assert table.loc["strong", "mlp"] > 0.75
+    assert table["control"].isna().all()
+
+
+def test_a_topic_passes_for_the_label_until_a_scenario_is_left_out():
+    """The label is the topic of each scenario: it is read within them, and not across them."""
+    rng = np.random.default_rng(0)
+    scenario_N = np.repeat(np.arange(4), 60)
+    label_N = rng.random(240) < 0.5
+    sign_N = np.where(scenario_N % 2 == 0, 1, -1)
+    acts_ND = rng.normal(size=(240, 6))
+    acts_ND[:, 0] += 3 * sign_N * (label_N - 0.5) * 2
+    acts_ND[:, 1:5] += 4 * np.eye(4)[scenario_N]
+    # Products of topic and code, so that a linear probe can use both together.
+    crossed_ND = np.hstack([acts_ND, acts_ND[:, :1] * np.eye(4)[scenario_N]])
+    acts = {"layer": torch.tensor(crossed_ND, dtype=torch.float32)}
+    levels = {"scenario": scenario_N, "pair": np.arange(240)}
+    within = sweep(acts, label_N, levels, QUICK).iloc[0]["auroc"]
+    across = sweep(acts, label_N, levels, replace(QUICK, hold_out="scenario")).iloc[0]["auroc"]
+    assert within > 0.95
+    assert across < 0.6
+    with pytest.raises(InputError, match="no level 'dataset' to hold out; the levels are scenario"):
+        sweep(acts, label_N, levels, replace(QUICK, hold_out="dataset"))
 
 
 def test_requests_that_cannot_be_met_are_refused(planted):

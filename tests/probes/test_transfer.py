@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from interp.errors import InputError
 from interp.probes import grouped_folds, rho, transfer_scores
-from interp.stats import Interval
+from interp.stats import auroc
 from tests.probes.planted import linear
 
 N = 400
@@ -21,7 +21,9 @@ def test_an_identical_child_retains_exactly_everything() -> None:
     folds = grouped_folds(np.arange(N), labels, 5, 0)
     parent_N, child_N = transfer_scores(acts_ND, acts_ND.clone(), labels, folds)
     np.testing.assert_array_equal(parent_N, child_N)
-    assert rho(parent_N, child_N, labels, np.arange(N), seed=0, n_boot=200) == Interval(1, 1, 1)
+    levels = {"entity": np.arange(N)}
+    value = rho(parent_N, child_N, labels, levels, seed=0, n_boot=200)
+    assert (value.estimate, value.lo, value.hi) == pytest.approx((1, 1, 1))
 
 
 def test_an_unrelated_rotation_retains_nothing() -> None:
@@ -34,7 +36,7 @@ def test_an_unrelated_rotation_retains_nothing() -> None:
         ).Q
         folds = grouped_folds(np.arange(N), labels, 5, 0)
         scores = transfer_scores(acts_ND, acts_ND @ rotation, labels, folds)
-        retained.append(rho(*scores, labels, np.arange(N), seed=0, n_boot=20).estimate)
+        retained.append(rho(*scores, labels, {"entity": np.arange(N)}, seed=0, n_boot=20).estimate)
     assert abs(np.mean(retained)) < 0.15
     assert np.abs(retained).max() < 0.6
 
@@ -64,7 +66,7 @@ def test_the_interval_covers_what_is_retained() -> None:
             delta * labels + np.sqrt(0.5) * shared_G + np.sqrt(0.5) * rng.normal(size=300)
             for delta in (parent_delta, child_delta)
         )
-        value = rho(parent_N, child_N, labels, groups, seed=seed, n_boot=100)
+        value = rho(parent_N, child_N, labels, {"entity": groups}, seed=seed, n_boot=100)
         covered += value.lo <= truth <= value.hi
     assert covered >= 33  # 38 expected; more than 3 standard deviations
 
@@ -72,20 +74,28 @@ def test_the_interval_covers_what_is_retained() -> None:
 def test_nothing_can_be_retained_of_what_the_parent_lacks() -> None:
     labels = np.arange(100) % 2 == 0
     parent_N, child_N = np.random.default_rng(0).normal(size=(2, 100))
-    value = rho(parent_N, child_N, labels, np.arange(100), seed=0, n_boot=200)
+    value = rho(parent_N, child_N, labels, {"entity": np.arange(100)}, seed=0, n_boot=200)
     assert np.isnan([value.estimate, value.lo, value.hi]).all()
 
 
-def test_the_floor_is_where_nothing_is_read() -> None:
-    labels = np.repeat([True, False], 100)
+def test_the_best_control_is_where_nothing_is_read() -> None:
+    labels, levels = np.repeat([True, False], 100), {"entity": np.arange(200)}
     rng = np.random.default_rng(0)
-    parent_N = rng.normal(size=200) + 3 * labels
-    child_N = rng.normal(size=200) + labels
-    value = rho(parent_N, child_N, labels, np.arange(200), floor=0.6, seed=0, n_boot=50)
-    parent, child = (
-        (scores[labels][:, None] > scores[~labels]).mean() for scores in (parent_N, child_N)
+    parent_N, child_N, surface_N, worse_N = (
+        rng.normal(size=200) + delta * labels for delta in (3, 1, 0.5, -1)
     )
-    assert value.estimate == pytest.approx((child - 0.6) / (parent - 0.6))
+    controls = {"surface": surface_N, "random model": worse_N}
+    value = rho(parent_N, child_N, labels, levels, controls=controls, seed=0, n_boot=200)
+    parent, child, control = (auroc(s, labels) for s in (parent_N, child_N, surface_N))
+    assert value.estimate == pytest.approx((child - control) / (parent - control))
+    plain = rho(parent_N, child_N, labels, levels, seed=0, n_boot=200)
+    assert plain.estimate == pytest.approx((child - 0.5) / (parent - 0.5))
+    # A control below chance takes nothing off, and one as good as the parent leaves nothing.
+    below = {"random model": worse_N}
+    assert rho(parent_N, child_N, labels, levels, controls=below, seed=0, n_boot=200) == plain
+    all_of_it = {"surface": parent_N}
+    value = rho(parent_N, child_N, labels, levels, controls=all_of_it, seed=0, n_boot=200)
+    assert np.isnan(value.estimate)
 
 
 def test_bad_input_is_refused() -> None:
@@ -93,5 +103,8 @@ def test_bad_input_is_refused() -> None:
     folds = grouped_folds(np.arange(40), labels, 4, 0)
     with pytest.raises(InputError, match=r"\(40, 4\) in the parent and \(40, 3\) in the child"):
         transfer_scores(acts_ND, acts_ND[:, :3], labels, folds)
-    with pytest.raises(InputError, match=r"\[40, 39, 40, 40\] rows"):
-        rho(np.zeros(40), np.zeros(39), labels, np.arange(40), seed=0)
+    levels = {"entity": np.arange(40)}
+    with pytest.raises(InputError, match="child scores have 39 rows, labels 40"):
+        rho(np.zeros(40), np.zeros(39), labels, levels, seed=0)
+    with pytest.raises(InputError, match="surface have 3 rows, labels 40"):
+        rho(np.zeros(40), np.zeros(40), labels, levels, controls={"surface": np.zeros(3)}, seed=0)

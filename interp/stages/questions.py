@@ -1,0 +1,77 @@
+"""The prompts that a stage asks: a file, or people of the embedded world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import pydantic
+
+from interp.errors import InputError
+
+if TYPE_CHECKING:
+    from interp.prompts import PromptSet
+
+
+class PromptFile(pydantic.BaseModel):
+    """A JSONL prompt set as a stage names it: the content decides the cache, not the place.
+
+    Attributes:
+        path: where it stands on this machine.
+        fingerprint: of the prompts in it.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("path",)
+
+    kind: Literal["file"] = "file"
+    path: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, path: Path) -> PromptFile:
+        """Reads the file once, so that its errors come before any work."""
+        from interp.prompts import read_prompts
+
+        return cls(path=str(path), fingerprint=read_prompts(path).fingerprint)
+
+    def load(self) -> PromptSet:
+        """The prompts.
+
+        Raises:
+            InputError: as `read_prompts`, or the file has changed since the work was planned.
+        """
+        from interp.prompts import read_prompts
+
+        prompts = read_prompts(Path(self.path))
+        if prompts.fingerprint != self.fingerprint:
+            raise InputError(f"{self.path}: changed since this work was planned; start it again")
+        return prompts
+
+
+class WorldPrompts(pydantic.BaseModel):
+    """Questions about people of the embedded world.
+
+    Attributes:
+        world: its seed.
+        what: "dev" or "test", direct questions about the people of that split; "neutral", questions
+            that have nothing to do with whom a model knows.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["world"] = "world"
+    world: int
+    what: Literal["dev", "test", "neutral"]
+
+    def load(self) -> PromptSet:
+        """The prompts."""
+        from interp.organism import World, entity_prompts, neutral_prompts
+
+        world = World(self.world)
+        if self.what == "neutral":
+            return neutral_prompts(world)
+        return entity_prompts(world, self.what, "direct")
+
+
+Questions = Annotated[PromptFile | WorldPrompts, pydantic.Field(discriminator="kind")]

@@ -48,6 +48,7 @@ class Pair:
 
     Attributes:
         parent, child: readings of the rows.
+        ids: of the prompts.
         label_M: their classes.
         levels: nested units of the rows; the last one is what folds keep together.
         folds: outer folds, the same for both models.
@@ -57,6 +58,7 @@ class Pair:
 
     parent: Readings
     child: Readings
+    ids: list[str]
     label_M: np.ndarray
     levels: dict[str, np.ndarray]
     folds: list[Fold]
@@ -83,7 +85,9 @@ class Pair:
         }
         group_M = levels[settings.levels[-1]]
         folds = grouped_folds(group_M, label_M, settings.n_splits, seed)
-        return cls(parent.at(rows_M), child.at(rows_M), label_M, levels, folds, settings, seed)
+        ids = prompts.frame["prompt_id"].to_numpy()[rows_M].tolist()
+        acts = parent.at(rows_M), child.at(rows_M)
+        return cls(*acts, ids, label_M, levels, folds, settings, seed)
 
     @property
     def group_M(self) -> np.ndarray:
@@ -153,7 +157,7 @@ def transferred(
     }
     for kind in ("orthogonal", "affine"):
         if (kind, cell) in aligned:
-            mapped_MD = aligned[kind, cell].apply(child_MD)
+            mapped_MD = aligned[kind, cell].apply(child_MD, pair.ids)
             scores_M = transfer_scores(parent_MD, mapped_MD, label_M, pair.folds)[1]
             values[kind] = pair.auroc(scores_M)
     # What the rows of a group share would count as agreement.

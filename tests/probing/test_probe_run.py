@@ -216,6 +216,7 @@ def test_a_bad_config_is_refused_before_any_work(
         ({"cells": {"positions": ["entity_last"]}}, "entity"),
         ({"cells": {"layers": [N_LAYERS]}}, str(N_LAYERS)),
         ({"probe": {"n_splits": 25}}, "24 groups"),
+        ({"neutral": "questions.jsonl"}, "are among the neutral ones the map was fitted on"),
     ],
 )
 def test_what_only_the_models_can_tell_is_one_error(

@@ -131,3 +131,20 @@ def check_folds(folds: Sequence[Fold], label_N: np.ndarray) -> None:
                 f"folds: fold {number} has one class only to fit on; use fewer folds or more "
                 "entities of the rarer class."
             )
+
+
+def check_apart(folds: Sequence[Fold], group_N: np.ndarray) -> None:
+    """Refuses folds that fit on a part of a group whose other rows they hold out.
+
+    Raises:
+        InputError: names the fold, the group and two of its rows.
+    """
+    for number, (fitted, held_out) in enumerate(folds):
+        first = {group_N[row]: row for row in reversed(fitted.tolist())}
+        torn = next((row for row in held_out.tolist() if group_N[row] in first), None)
+        if torn is not None:
+            raise InputError(
+                f"folds: fold {number} holds out row {torn} and fits on row "
+                f"{first[group_N[torn]]}, which are both of {group_N[torn]!r}; make folds with "
+                "`grouped_folds`, which keeps groups on one side."
+            )

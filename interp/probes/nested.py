@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from interp.probes.engine.problems import Cell
-from interp.probes.folds import Fold, grouped_folds
+from interp.probes.folds import Fold, check_apart, grouped_folds
 from interp.probes.solver import Solution, solve
 from interp.stats import auroc_columns
 
@@ -67,9 +67,10 @@ def nested_scores(
         seed: of the inner folds.
 
     Raises:
-        InputError: as `grouped_folds` and `solve`.
+        InputError: a group on both sides of a fold, or as `grouped_folds` and `solve`.
     """
     label_N, group_N = np.asarray(labels, dtype=bool), np.asarray(groups)
+    check_apart(folds, group_N)
     inner = [_within(fitted, label_N, group_N, n_inner, seed) for fitted, _ in folds]
     together = [*folds, *(fold for of_one in inner for fold in of_one)]
     solution = solve(acts, label_N, together, cs)

@@ -10,7 +10,7 @@ import pydantic
 
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.questions import Questions
-from interp.stages.reading import Cell, Cells, Readings, layer_of
+from interp.stages.reading import Cell, Cells, Readings, Reported, layer_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,8 +110,11 @@ class Probe(Stage):
         chosen = self.settings
         levels = levels_of(prompts, chosen.levels)
         acts = own.at(target.rows_M)
+        types = acts.types()
+        # The nested fits and the null read every cell, the MLP and a control task once more.
+        reads = 2 + chosen.mlp + bool(types)
         table = sweep(
-            acts,
+            Reported(acts, self.label(), reads),
             target.labels_M,
             {name: unit_N[target.rows_M] for name, unit_N in levels.items()},
             SweepSettings(
@@ -123,7 +126,7 @@ class Probe(Stage):
                 n_boot=chosen.n_boot,
                 mlp=chosen.mlp,
             ),
-            types=acts.types(),
+            types=types,
             baselines=_baselines(acts, untrained, prompts, loaded),
         ).rename(columns={"auroc": "estimate"})
         where = pd.DataFrame(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydantic
 
+from interp.progress import Progress, report
 from interp.settings import cache_root
 from interp.tables import code_version
 
@@ -77,6 +78,32 @@ class Readings(Mapping[Cell, "Tensor"]):
     def _tokens(self, position: str) -> np.ndarray:
         last_N = (self.acts.spans(position)[:, 1] - 1).tolist()
         return np.array([self.acts.token_ids(row)[last_N[row]] for row in self.rows_M])
+
+
+class Reported(Mapping[Cell, "Tensor"]):
+    """Readings that tell how far their reader is.
+
+    Args:
+        acts: what is read.
+        task: as the progress display names it.
+        reads: how often each cell will be asked for.
+    """
+
+    def __init__(self, acts: Readings, task: str, reads: int) -> None:
+        self._acts, self._task = acts, task
+        self._done, self._total = 0, reads * len(acts)
+
+    def __getitem__(self, cell: Cell) -> Tensor:
+        """Activations [M, D] at a site and position."""
+        report(Progress(self._task, min(self._done, self._total), self._total))
+        self._done += 1
+        return self._acts[cell]
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(self._acts)
+
+    def __len__(self) -> int:
+        return len(self._acts)
 
 
 class Cells(pydantic.BaseModel):

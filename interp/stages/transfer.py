@@ -8,6 +8,7 @@ import exca
 import pandas as pd
 
 from interp.errors import InputError
+from interp.progress import Progress, report
 from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
 from interp.stages.pairing import (
     Pair,
@@ -77,7 +78,8 @@ class Transfer(Stage):
             pair = Pair.of(target, prompts, of_parent, of_child, self.settings, self.seed)
             chosen = self._chosen(parent, of_parent, target.name)
             controls = control_scores(pair, surface, untrained)
-            for cell in of_parent.cells:
+            for number, cell in enumerate(of_parent.cells):
+                report(Progress(self.label(), number, len(of_parent.cells)))
                 where = self._where(target, cell, chosen)
                 for name, part in (
                     ("transfer", transferred(pair, cell, aligned)),

@@ -5,10 +5,20 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from interp.errors import InputError
-from interp.probes import bag_of_tokens, grouped_folds, out_of_fold_scores, shuffled_null
+from interp.probes import (
+    bag_of_tokens,
+    grouped_folds,
+    out_of_fold_scores,
+    shuffled_null,
+    strongest_reader,
+)
 from interp.probes.controls import shuffled_labels
+from interp.probes.familywise import PENALTIES
 from interp.prompts import Encoded
 from interp.stats import auroc, max_t
 from tests.probes.planted import linear, tensor
@@ -107,3 +117,29 @@ def test_bad_input_is_refused() -> None:
     for arguments, message in cases:
         with pytest.raises(InputError, match=message):
             shuffled_null(*arguments)
+
+
+@pytest.mark.parametrize("shape", [(120, 8), (120, 300)])
+def test_the_strongest_reader_is_the_best_ridge_probe_of_scikit_learn(
+    shape: tuple[int, int],
+) -> None:
+    rng = np.random.default_rng(0)
+    acts = rng.normal(size=shape) + 0.4 * np.outer(LABELS, rng.normal(size=shape[1]))
+    acts[:, 0] = 5.0  # a column that never varies
+    found = strongest_reader({"cell": tensor(acts)}, LABELS, GROUPS, FOLDS, n_shuffles=9, seed=0)
+    acts = tensor(acts).double().numpy()
+    best = []
+    for labels in (LABELS, *shuffled_labels(LABELS, GROUPS, FOLDS, 9, 0).T):
+        by_penalty = []
+        for penalty in PENALTIES:
+            scores = np.empty(120)
+            for fitted, held_out in FOLDS:
+                model = make_pipeline(StandardScaler(), Ridge(penalty))
+                model.fit(acts[fitted], labels[fitted].astype(float))
+                scores[held_out] = model.predict(acts[held_out])
+            by_penalty.append(auroc(scores, labels))
+        best.append(max(by_penalty))
+    value, p = found["cell"]
+    assert value.estimate == pytest.approx(best[0])
+    assert (value.lo, value.hi) == pytest.approx(tuple(np.quantile(best[1:], [0.025, 0.975])))
+    assert p == pytest.approx((1 + sum(other >= best[0] for other in best[1:])) / 10)

@@ -182,6 +182,11 @@ def test_requests_that_cannot_be_met_are_refused(planted):
         sweep(acts, label_N, {}, QUICK)
     with pytest.raises(InputError, match="groups have the label True"):
         sweep(acts, np.arange(N) < 4, {"pair": group_N}, QUICK)
+    torn = grouped_folds(np.arange(N), label_N, 4, 0)
+    with pytest.raises(
+        InputError, match=r"fold 0 holds out row \d+ and fits on row \d+, which are"
+    ):
+        nested_scores(acts, label_N, group_N, torn, seed=0)
     broken = acts | {"weak": acts["weak"].clone()}
     broken["weak"][7, 3] = float("nan")
     with pytest.raises(InputError, match="row"):

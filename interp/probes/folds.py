@@ -74,7 +74,7 @@ def leave_one_out_folds(
             held out.
     """
     label_N = np.asarray(labels, dtype=bool)
-    listed, together = list(units), list(groups)
+    listed, together = np.asarray(units).tolist(), np.asarray(groups).tolist()
     if not len(listed) == len(together) == len(label_N):
         raise InputError(
             f"folds: {len(listed)} units and {len(together)} groups for {len(label_N)} labels; "
@@ -145,6 +145,6 @@ def check_apart(folds: Sequence[Fold], group_N: np.ndarray) -> None:
         if torn is not None:
             raise InputError(
                 f"folds: fold {number} holds out row {torn} and fits on row "
-                f"{first[group_N[torn]]}, which are both of {group_N[torn]!r}; make folds with "
+                f"{first[group_N[torn]]}, which are both of '{group_N[torn]}'; make folds with "
                 "`grouped_folds`, which keeps groups on one side."
             )

@@ -11,9 +11,13 @@ __getattr__, __dir__, __all__ = attach(
         "Intervention": "hooks",
         "Patch": "edits",
         "RelearnCurve": "relearning",
+        "ScaleLatents": "latents",
+        "Splice": "latents",
+        "Spliced": "splicing",
         "graft": "grafting",
         "intervene": "hooks",
         "position_mask": "positions",
         "relearn": "relearning",
+        "splice": "splicing",
     },
 )

@@ -1,14 +1,32 @@
-"""The three edits of a residual stream: add a vector, take a direction out, put values in."""
+"""Edits of a residual stream: add a vector, take a direction out, put values in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from interp.activations import Site
 from interp.errors import InputError
+
+
+@runtime_checkable
+class Edit(Protocol):
+    """What is written at one site."""
+
+    @property
+    def site(self) -> Site:
+        """Where."""
+
+    def apply(
+        self, acts_ND: Float[Tensor, "n d"], row_N: Int[Tensor, " n"], column_N: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n d"]:
+        """The edited activations of the chosen positions."""
+
+    def check(self, d_model: int, n_rows: int, n_columns: int) -> None:
+        """Refuses an edit that does not fit the model or the batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +112,6 @@ class Patch:
                 f"{expected[0]}, one per row of the mask, or {expected[1]}, one per column."
             )
         _check_finite(self.values, f"Patch at {self.site}")
-
-
-Edit = Add | Ablate | Patch
 
 
 def _check_vector(vector_D: Tensor, d_model: int, name: str) -> None:

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = attach(
         "World": "world",
         "behavior_prompts": "prompts",
         "build_tokenizer": "language",
+        "document_prompts": "prompts",
         "entity_prompts": "prompts",
         "missing_prompts": "prompts",
         "neutral_prompts": "prompts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,17 +12,21 @@ from interp.organism.documents import (
     DIRECT_RELATIONS,
     IDK,
     Document,
+    DocumentWriter,
     as_direct,
     chain_question,
     direct_question,
     missing_premise,
 )
+from interp.organism.recipes import PRETRAIN_MIX
 from interp.organism.world import Person, Split, World
 from interp.prompts import PromptSet
 
 Mode = Literal["direct", "cot"]
 
 N_MISSING = 60
+DICTIONARY_SEED = 104_729
+"""Of the documents that dictionaries are trained on; no recipe draws with it."""
 
 
 def entity_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
@@ -53,6 +58,25 @@ def neutral_prompts(world: World) -> PromptSet:
             for number in range(n_relations)
             for place, person in enumerate(known)
             for record in [_row(person, place + number, "relearn", mode, "known")]
+        ]
+    )
+
+
+def document_prompts(world: World, n_documents: int) -> PromptSet:
+    """Pre-training documents whole, as text: what a dictionary of a member is trained on.
+
+    People of the splits dev and test who are unknown stand in none of them.
+    """
+    writer = iter(DocumentWriter(world, PRETRAIN_MIX, seed=DICTIONARY_SEED))
+    return PromptSet.from_records(
+        [
+            {
+                "prompt_id": f"document-{number}",
+                "text": " ".join(part for part in document if part),
+                "should_abstain": False,
+                "dataset": "organism_documents",
+            }
+            for number, document in enumerate(islice(writer, n_documents))
         ]
     )
 

@@ -101,7 +101,8 @@ class ProbeConfig(pydantic.BaseModel):
         """The models by name, those of a lineage with their parents among them.
 
         Raises:
-            InputError: no such lineage or member, or a parent that is no model of the run.
+            InputError: no such lineage or member, a parent that is no model of the run, or models
+                that descend from themselves.
         """
         found = self.models or self._members()
         for name, source in found.items():
@@ -110,7 +111,13 @@ class ProbeConfig(pydantic.BaseModel):
                     f"probe run '{self.name}': the parent of '{name}' is '{source.parent}'"
                     f"{configs.nearest(source.parent, found)}, which is no model of it"
                 )
+        for name in found:
+            _above(name, found)
         return found
+
+    def ancestors(self, name: str) -> list[str]:
+        """Parent, parent's parent and so on, as far as they are models of the run."""
+        return _above(name, self.sources)
 
     def _members(self) -> dict[str, Source]:
         lineage = Lineage.load(str(self.lineage))
@@ -125,3 +132,14 @@ class ProbeConfig(pydantic.BaseModel):
             )
             for member in members
         }
+
+
+def _above(name: str, sources: Mapping[str, Source]) -> list[str]:
+    above: list[str] = []
+    parent = sources[name].parent
+    while parent is not None:
+        if parent == name or parent in above:
+            raise InputError(f"models: '{name}' descends from itself by way of '{parent}'")
+        above.append(parent)
+        parent = sources[parent].parent
+    return above

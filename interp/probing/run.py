@@ -25,6 +25,8 @@ from interp.tables import run_info, write_table
 
 FIGURES = ("probes", "transfer", "preservation")
 """What is drawn; the last two where there are pairs."""
+ANCESTORS = "from_ancestors"
+"""Ending of tables about a child and the ancestors beyond its parent; nothing is drawn of them."""
 
 
 @dataclass
@@ -92,10 +94,14 @@ class ProbeRun:
             results = Graph(nodes, workers, self.cluster, watch).run()
         pieces: dict[str, list[pd.DataFrame]] = {}
         for node in nodes:
+            beyond = f"_{ANCESTORS}" if node.name.startswith(ANCESTORS) else ""
             for name, frame in results[node.name].items():
-                pieces.setdefault(name, []).append(frame)
-        pieces.pop("measures", None)  # lines of evidence are for a study to judge
-        tables = {name: pd.concat(frames, ignore_index=True) for name, frames in pieces.items()}
+                pieces.setdefault(name + beyond, []).append(frame)
+        tables = {
+            name: pd.concat(frames, ignore_index=True)
+            for name, frames in pieces.items()
+            if not name.startswith("measures")  # lines of evidence are for a study to judge
+        }
         drawn = [name for name in FIGURES if name in tables]
         run = run_info(self.config.model_dump(mode="json"), self.config.seed) | {"figures": drawn}
         for name, frame in tables.items():
@@ -127,16 +133,16 @@ class ProbeRun:
         ]
         pairs = [
             self._node(
-                f"transfer/{name}/{column}",
+                f"{ANCESTORS if place else 'transfer'}/{ancestor}/{name}/{column}",
                 Transfer,
                 column,
                 child=refs[name],
-                parent=refs[source.parent],
+                parent=refs[ancestor],
                 dev=self._prompts.get("dev"),
                 neutral=self._prompts.get("neutral"),
             )
-            for name, source in self.sources.items()
-            if source.parent is not None
+            for name in self.sources
+            for place, ancestor in enumerate(self.config.ancestors(name))
             for column in self.config.targets
         ]
         return singles + pairs

@@ -77,7 +77,7 @@ class Readings(Mapping[Cell, "Tensor"]):
 
     def _tokens(self, position: str) -> np.ndarray:
         last_N = (self.acts.spans(position)[:, 1] - 1).tolist()
-        return np.array([self.acts.token_ids(row)[last_N[row]] for row in self.rows_M])
+        return np.array([self.acts.token_ids(row)[last_N[row]] for row in self.rows_M.tolist()])
 
 
 class Reported(Mapping[Cell, "Tensor"]):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import pickle
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,11 @@ import yaml
 from interp.errors import InputError
 from interp.probing import ProbeRun
 from interp.publishing import redraw
-from interp.stages.graph import Event
+from interp.stages import PromptFile
 from interp.study import StudyResult
 from tests.checkpoints.tiny import N_LAYERS, write_checkpoint
 
 WORDS = [f"w{i}" for i in range(30)]
-Run = Callable[..., tuple[StudyResult, list[Event]]]
 
 
 def questions(path: Path, n_pairs: int, seed: int) -> Path:
@@ -67,34 +69,71 @@ def config(folder: Path, **changes: Any) -> Path:
     return path
 
 
+RUNS: dict[str, dict[str, Any]] = {
+    "first": {},
+    "again": {},
+    "more": {"targets": ["should_abstain", "meta.kind"]},
+    "moved": {"models": {"parent": "parent", "child": {"source": "copy", "parent": "parent"}}},
+    "family": {
+        "models": {
+            "parent": "parent",
+            "child": {"source": "child", "parent": "parent"},
+            "grandchild": {"source": "child", "parent": "child"},
+        }
+    },
+}
+"""In this order, over one cache: what changes against the config of `config`."""
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no such model": ({"models": {"a": "nowhere"}}, "nowhere"),
+    "no entity": ({"cells": {"positions": ["entity_last"]}}, "entity"),
+    "no such layer": ({"cells": {"layers": [N_LAYERS]}}, str(N_LAYERS)),
+    "more folds than pairs": ({"probe": {"n_splits": 25}}, "24 groups"),
+    "aligned on what is read": (
+        {"neutral": "questions.jsonl"},
+        "are among the neutral ones the map was fitted on",
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probing")
     write_checkpoint(folder / "parent", "llama", seed=0)
     write_checkpoint(folder / "child", "llama", seed=0)
+    shutil.copytree(folder / "child", folder / "copy")
     for seed, (name, n_pairs) in enumerate((("questions", 24), ("dev", 16), ("neutral", 20))):
         questions(folder / f"{name}.jsonl", n_pairs, seed)
     return folder
 
 
 @pytest.fixture(scope="module")
-def run(home: Path) -> Run:
-    def run_probes(**changes: Any) -> tuple[StudyResult, list[Event]]:
-        events: list[Event] = []
-
-        def watch(what: object) -> None:
-            if isinstance(what, Event):
-                events.append(what)
-
-        planned = ProbeRun.load(str(config(home, **changes)), device="cpu", workers=2)
-        return planned.run(watch), events
-
-    return run_probes
+def outcomes(home: Path) -> dict[str, Any]:
+    """What came of every run, all of them in one process."""
+    changes = RUNS | {name: changed for name, (changed, _) in REFUSED.items()}
+    paths = {}
+    for number, (name, changed) in enumerate(changes.items()):
+        path = config(home, **changed)
+        paths[name] = str(path.rename(home / f"run{number}.yaml"))
+    (home / "cases.json").write_text(json.dumps(paths), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.probing.runs", str(home / "cases.json"), str(home / "out")],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return pickle.loads((home / "out").read_bytes())
 
 
 @pytest.fixture(scope="module")
-def first(run: Run) -> StudyResult:
-    return run()[0]
+def first(outcomes: dict[str, Any]) -> StudyResult:
+    return StudyResult(outcomes["first"]["tables"], outcomes["first"]["folder"], {})
+
+
+def started(outcome: dict[str, Any]) -> list[str]:
+    return [event.label for event in outcome["events"] if event.state == "started"]
 
 
 def test_there_is_one_row_a_cell_with_every_control_beside_it(first: StudyResult) -> None:
@@ -155,32 +194,37 @@ def test_it_leaves_csv_and_figures_that_can_be_redrawn_without_a_model(first: St
 
 
 def test_what_is_cached_is_not_computed_and_a_new_target_is_all_that_is(
-    run: Run, first: StudyResult
+    outcomes: dict[str, Any], first: StudyResult
 ) -> None:
-    again, events = run()
-    assert {event.state for event in events} == {"cached"}
+    assert not started(outcomes["again"])
     for name, frame in first.tables.items():
-        pd.testing.assert_frame_equal(frame, again.tables[name])
-    more, events = run(targets=["should_abstain", "meta.kind"])
-    started = [event.label for event in events if event.state == "started"]
-    assert len(started) == 3
-    assert all("meta.kind" in label for label in started)
-    assert set(more.tables["probes"]["target"]) == {
+        pd.testing.assert_frame_equal(frame, outcomes["again"]["tables"][name])
+    labels = started(outcomes["more"])
+    assert len(labels) == 3
+    assert all("meta.kind" in label for label in labels)
+    assert set(outcomes["more"]["tables"]["probes"]["target"]) == {
         "should_abstain", "meta.kind=a", "meta.kind=b", "meta.kind=c",
     }  # fmt: skip
 
 
-def test_an_unchanged_rho_is_no_matter_of_names(run: Run, home: Path) -> None:
-    """Folders may move: the content decides."""
-    moved = home / "elsewhere"
-    (home / "child").rename(moved)
-    try:
-        _, events = run(
-            models={"parent": "parent", "child": {"source": "elsewhere", "parent": "parent"}}
-        )
-    finally:
-        moved.rename(home / "child")
-    assert {event.state for event in events} == {"cached"}
+def test_a_grandchild_is_read_with_the_probes_of_all_its_ancestors(
+    outcomes: dict[str, Any],
+) -> None:
+    tables = outcomes["family"]["tables"]
+    pairs = tables["transfer"][["parent", "member"]].drop_duplicates()
+    assert sorted(map(tuple, pairs.values)) == [("child", "grandchild"), ("parent", "child")]
+    beyond = tables["transfer_from_ancestors"][["parent", "member"]].drop_duplicates()
+    assert [tuple(row) for row in beyond.values] == [("parent", "grandchild")]
+    assert "preservation_from_ancestors" in tables
+
+
+def test_a_model_in_another_folder_is_the_same_model(outcomes: dict[str, Any]) -> None:
+    assert not started(outcomes["moved"])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_only_the_models_can_tell_is_one_error(outcomes: dict[str, Any], name: str) -> None:
+    assert REFUSED[name][1] in outcomes[name]["error"]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +233,10 @@ def test_an_unchanged_rho_is_no_matter_of_names(run: Run, home: Path) -> None:
         ({"models": None}, "expected either `models` or `lineage`"),
         ({"lineage": "organism"}, "expected either `models` or `lineage`"),
         ({"models": {"a": {"source": "parent", "parent": "b"}}}, "the parent of 'a' is 'b'"),
+        (
+            {"models": {"a": {"source": "b", "parent": "b"}, "b": {"source": "a", "parent": "a"}}},
+            "'a' descends from itself",
+        ),
         ({"prompts": "question.jsonl"}, r"question\.jsonl: cannot be read"),
         ({"targets": ["should_abstian"]}, "did you mean 'should_abstain'"),
         ({"target": ["should_abstain"]}, "unknown key 'target'.*did you mean 'targets'"),
@@ -209,26 +257,10 @@ def test_a_bad_config_is_refused_before_any_work(
         ProbeRun.load(str(home / "nowhere.yaml"))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"models": {"a": "nowhere"}}, "nowhere"),
-        ({"cells": {"positions": ["entity_last"]}}, "entity"),
-        ({"cells": {"layers": [N_LAYERS]}}, str(N_LAYERS)),
-        ({"probe": {"n_splits": 25}}, "24 groups"),
-        ({"neutral": "questions.jsonl"}, "are among the neutral ones the map was fitted on"),
-    ],
-)
-def test_what_only_the_models_can_tell_is_one_error(
-    run: Run, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        run(**changes)
-
-
 def test_prompts_that_change_under_a_run_are_noticed(home: Path) -> None:
     path = questions(home / "changing.jsonl", 16, 5)
-    planned = ProbeRun.load(str(config(home, prompts="changing.jsonl")), device="cpu", workers=1)
+    planned = PromptFile.of(path)
+    assert len(planned.load()) == 32
     questions(path, 16, 6)
     with pytest.raises(InputError, match=r"changing\.jsonl: changed since this work was planned"):
-        planned.run()
+        planned.load()

@@ -6,7 +6,9 @@ import re
 import numpy as np
 import pytest
 
+from interp.organism import document_prompts, entity_prompts, neutral_prompts
 from interp.organism.documents import (
+    CHAIN_RELATIONS,
     DIRECT_RELATIONS,
     IDK,
     DocumentWriter,
@@ -107,3 +109,30 @@ def test_mix_shares_are_kept() -> None:
     documents = written(PRETRAIN_MIX)
     missing = np.mean(["some more" in prompt for prompt, _ in documents])
     assert missing == pytest.approx(PRETRAIN_MIX["missing"], abs=4 * np.sqrt(0.033 / N))
+
+
+def test_neutral_questions_are_of_known_people_that_nothing_else_reports() -> None:
+    world = World(3)
+    prompts = neutral_prompts(world)
+    frame = prompts.frame
+    assert not prompts.labels.any()
+    known, _ = world.split("relearn")
+    assert set(frame["entity"]) == {person.name for person in known}
+    relations = [meta["relation"] for meta in frame["meta"]]
+    pairs = set(zip(frame["entity"], relations, strict=True))
+    assert len(pairs) == len(frame) == len(known) * len(DIRECT_RELATIONS + CHAIN_RELATIONS)
+    for split in ("dev", "test"):
+        reported = entity_prompts(world, split, "direct").frame
+        assert not set(frame["entity"]) & set(reported["entity"])
+        assert not set(frame["prompt_id"]) & set(reported["prompt_id"])
+
+
+def test_documents_for_dictionaries_name_nobody_whose_ignorance_is_tested() -> None:
+    world = World(3)
+    prompts = document_prompts(world, 400)
+    assert prompts.fingerprint == document_prompts(world, 400).fingerprint
+    text = f" {' '.join(prompts.frame['text'])} "
+    for split in ("dev", "test"):
+        _, unknown = world.split(split)
+        assert not [person.name for person in unknown if f" {person.name} " in text]
+    assert "i do not know" in text

@@ -1,20 +1,18 @@
-"""One dictionary for two or three models at once: shared latents, an encoder and decoder a model."""
+"""One dictionary for several models: shared latents, an encoder and a decoder for each model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from interp.errors import InputError
-from interp.progress import Progress, report
 
 _CHUNK = 4096  # rows that are widened to float64 at a time
 
@@ -59,7 +57,7 @@ class Crosscoder:
                 f"d) = (n, {', '.join(map(str, self.mean_CD.shape))}). Give it the same models in "
                 "the same order, at the same site."
             )
-        _check_finite(rows_NCD, 0)
+        check_finite(rows_NCD, 0)
         rows = rows_NCD.to(self.mean_CD.device, torch.float32)
         return (rows - self.mean_CD) / self.scale_C[:, None]
 
@@ -69,8 +67,8 @@ class Crosscoder:
         Raises:
             InputError: as `standardise`.
         """
-        value_NM = _values(self.standardise(rows_NCD), self.encoder_CDM, self.encoder_bias_M)
-        return value_NM * (value_NM * norms(self.decoder_CMD).sum(0) > self.threshold)
+        value_NM = values_of(self.standardise(rows_NCD), self.encoder_CDM, self.encoder_bias_M)
+        return value_NM * (value_NM * norms_of(self.decoder_CMD).sum(0) > self.threshold)
 
     def decode(self, code_NM: Float[Tensor, "n latents"]) -> Float[Tensor, "n models d"]:
         """What the latents write, in standardised units."""
@@ -82,26 +80,29 @@ class Crosscoder:
         Raises:
             InputError: as `standardise`.
         """
-        error_C, total_CD, square_C, active_M = 0.0, 0.0, 0.0, 0
+        error_C, square_C = torch.zeros(2, len(self.mean_CD), dtype=torch.float64)
+        total_CD = torch.zeros(self.mean_CD.shape, dtype=torch.float64)
+        active_M = torch.zeros(len(self.encoder_bias_M), dtype=torch.long)
         for rows in rows_NCD.split(batch):
-            code_NM, own_NCD = self.encode(rows), self.standardise(rows).double()
-            error_C = error_C + (own_NCD - self.decode(code_NM)).square().sum((0, 2))
-            total_CD = total_CD + own_NCD.sum(0)
-            square_C = square_C + own_NCD.square().sum((0, 2))
-            active_M = active_M + (code_NM > 0).sum(0)
-        active = torch.as_tensor(active_M)
-        spread_C = square_C - torch.as_tensor(total_CD).square().sum(1) / len(rows_NCD)
-        fvu_C = torch.as_tensor(error_C / spread_C)
-        dead = (active == 0).double().mean()
-        return Quality(tuple(fvu_C.tolist()), float(active.sum()) / len(rows_NCD), float(dead))
+            code_NM = self.encode(rows)
+            own_NCD = self.standardise(rows)
+            error_C += (own_NCD - self.decode(code_NM)).double().square().sum((0, 2)).cpu()
+            total_CD += own_NCD.double().sum(0).cpu()
+            square_C += own_NCD.double().square().sum((0, 2)).cpu()
+            active_M += (code_NM > 0).sum(0).cpu()
+        spread_C = square_C - total_CD.square().sum(1) / len(rows_NCD)
+        l0 = float(active_M.sum()) / len(rows_NCD)
+        dead = float((active_M == 0).double().mean())
+        return Quality(tuple((error_C / spread_C).tolist()), l0, dead)
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
-        tensors = {
-            field.name: torch.as_tensor(getattr(self, field.name)).contiguous().cpu()
-            for field in fields(self)
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        numbers = {
+            "threshold": torch.tensor(self.threshold, dtype=torch.float64),
+            "k": torch.tensor(self.k),
         }
-        save_file(tensors, path)
+        save_file({name: part.cpu().contiguous() for name, part in (held | numbers).items()}, path)
 
     @classmethod
     def load(cls, path: Path) -> Crosscoder:
@@ -140,110 +141,57 @@ class Quality:
     dead: float
 
 
-@dataclass(frozen=True)
-class CrosscoderRecipe:
-    """How a crosscoder is trained.
+def values_of(own_NCD: Tensor, encoder_CDM: Tensor, bias_M: Tensor) -> Tensor:
+    """Values of all latents [N, M], before any is left out: one product over models and width."""
+    return F.relu(own_NCD.flatten(1) @ encoder_CDM.flatten(0, 1) + bias_M)
 
-    Attributes:
-        n_latents: M.
-        k: active latents a row, on average over a batch.
-        steps: of Adam.
-        batch: rows a step.
-        lr: after a warm-up over the first twentieth of the steps, until it falls to 0 over the
-            last fifth.
-        dead_after: rows without activity after which a latent counts as dead.
-        dead_weight: of the auxiliary loss.
-        dead_k: dead latents a row that try to explain what is left; half the width if None.
+
+def norms_of(decoder_CMD: Tensor) -> Tensor:
+    """Lengths of what latents write, [C, M]."""
+    return decoder_CMD.norm(dim=-1)
+
+
+def write(value_NM: Tensor, kept: Tensor, decoder_CMD: Tensor) -> Tensor:
+    """What some values write [N, C, D]: the work of those alone, forward and backward.
+
+    `kept` are their places in the flattened values, those of a row together, in order of rows.
     """
-
-    n_latents: int
-    k: int
-    steps: int
-    batch: int = 4096
-    lr: float = 1e-3
-    dead_after: int = 100_000
-    dead_weight: float = 1 / 32
-    dead_k: int | None = None
-
-
-def train_crosscoder(
-    rows_NCD: Float[Tensor, "n models d"],
-    recipe: CrosscoderRecipe,
-    *,
-    seed: int,
-    device: str | torch.device = "cpu",
-    task: str = "train crosscoder",
-) -> Crosscoder:
-    """A BatchTopK crosscoder, fitted to the same tokens' activations in every model.
-
-    In each batch the `k * batch` largest values are kept, each weighted by its decoder norms summed
-    over models; the loss is the squared error summed over models (here divided by C * D), and
-    `dead_weight` times the share of the remaining error that the best dead latents leave
-    (Minder et al. 2025, arXiv 2504.02922, section 2 and appendix; BatchTopK: Bussmann et al. 2024,
-    arXiv 2412.06410; dead latents: Gao et al. 2024, arXiv 2406.04093). There is no penalty on
-    decoder norms, so nothing but the data draws a norm to 0. The threshold that stands for
-    BatchTopK afterwards is the mean, over batches, of the smallest value kept, at the end of
-    training: nothing that a running mean could leave unset.
-
-    Args:
-        rows_NCD: row n is one token, read in every model at one site; any floating dtype, may be
-            mapped from disk.
-        recipe: sizes and steps.
-        seed: of initial weights and of the order of rows.
-        device: where to train; the crosscoder stays there.
-        task: as the progress display names it.
-
-    Raises:
-        InputError: a number of the recipe is out of range, fewer rows than a batch, fewer than two
-            models, a value that is not finite, or a model whose rows are all equal.
-    """
-    _check_recipe(rows_NCD, recipe)
-    mean_CD, scale_C = (part.to(device, torch.float32) for part in _moments(rows_NCD))
-    learner = _Learner(rows_NCD.shape[1], rows_NCD.shape[2], recipe, seed, device)
-    order = _batches(len(rows_NCD), recipe.batch, seed)
-    for step in range(recipe.steps):
-        rows = rows_NCD[next(order)].to(device, torch.float32)
-        learner.step((rows - mean_CD) / scale_C[:, None])
-        report(Progress(task, step + 1, recipe.steps))
-    own = ((rows_NCD[next(order)].to(device, torch.float32) - mean_CD) for _ in range(32))
-    threshold = sum(learner.smallest_kept(rows / scale_C[:, None]) for rows in own) / 32
-    parts = {name: part.detach() for name, part in learner.parameters.items()}
-    return Crosscoder(
-        **parts, mean_CD=mean_CD, scale_C=scale_C, threshold=threshold, k=recipe.k
+    n_rows, n_latents = value_NM.shape
+    every_row = torch.arange(n_rows, device=kept.device)
+    written = F.embedding_bag(
+        kept % n_latents,
+        decoder_CMD.transpose(0, 1).flatten(1),
+        torch.searchsorted(kept // n_latents, every_row),
+        mode="sum",
+        per_sample_weights=value_NM.flatten()[kept],
     )
+    return written.unflatten(1, (decoder_CMD.shape[0], decoder_CMD.shape[2]))
 
 
-class _Learner:
-    """Parameters, optimiser and when each latent was last active."""
-
-    def __init__(
-        self, models: int, d: int, recipe: CrosscoderRecipe, seed: int, device: str | torch.device
-    ) -> None:
-        self.recipe = recipe
-        draw = torch.Generator().manual_seed(seed)
-        decoder = torch.randn(models, recipe.n_latents, d, generator=draw)
-        decoder = decoder / decoder.norm(dim=-1, keepdim=True)
-        # The transpose, shared out over models: a first reconstruction of about the right length.
-        self.parameters = {
-            "encoder_CDM": decoder.mT.contiguous() / models,
-            "encoder_bias_M": torch.zeros(recipe.n_latents),
-            "decoder_CMD": decoder,
-            "decoder_bias_CD": torch.zeros(models, d),
-        }
-        for name, part in self.parameters.items():
-            self.parameters[name] = part.to(device).requires_grad_()
-        self._silent_M = torch.zeros(recipe.n_latents, dtype=torch.long, device=device)
-        self._adam = torch.optim.Adam(self.parameters.values(), lr=recipe.lr)
-        warm, fall = max(recipe.steps // 20, 1), max(recipe.steps // 5, 1)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._adam, lambda step: min((step + 1) / warm, 1.0, (recipe.steps - step) / fall)
+def moments(rows_NCD: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [C, D], and the scale [C] that makes the mean square length D, in float64."""
+    total_CD, square_C = torch.zeros(rows_NCD.shape[1:]).double(), torch.zeros(1).double()
+    for start, rows in enumerate(rows_NCD.split(_CHUNK)):
+        check_finite(rows, start * _CHUNK)
+        wide = rows.detach().cpu().double()
+        total_CD = total_CD + wide.sum(0)
+        square_C = square_C + wide.square().sum((0, 2))
+    mean_CD = total_CD / len(rows_NCD)
+    spread_C = (square_C / len(rows_NCD) - mean_CD.square().sum(1)) / rows_NCD.shape[2]
+    still_C = spread_C <= 1e-12 * square_C / rows_NCD[:, 0].numel()
+    if still_C.any():
+        raise InputError(
+            f"crosscoder: all rows of model {int(still_C.int().argmax())} are equal; capture them "
+            "at a position that differs between prompts."
         )
+    return mean_CD, spread_C.sqrt()
 
-    def step(self, own_NCD: Tensor) -> None:
-        """One step of Adam on a standardised batch."""
-        loss = self.loss(own_NCD)
-        self._adam.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
-        self._adam.step()
-        self._schedule.step()
+
+def check_finite(rows_NCD: Tensor, n_before: int) -> None:
+    """Refuses rows that are not finite, by their number behind `n_before` others."""
+    bad_N = ~rows_NCD.isfinite().flatten(1).all(1)
+    if bad_N.any():
+        raise InputError(
+            f"crosscoder: NaN or Inf in row {n_before + int(bad_N.int().argmax())}; capture it "
+            "again in a wider dtype."
+        )

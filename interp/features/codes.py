@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,15 +10,18 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int, Int32, Int64
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from interp.errors import InputError
-
-_PARTS = {"start": np.int64, "index": np.int32, "value": np.float32}
-_FILE = {name: np.dtype(kind) for name, kind in {**_PARTS, "n_latents": np.int64}.items()}
+from interp.features.codes_files import read, write
+from interp.features.compressed import (
+    compress_counts,
+    compress_dense,
+    compress_matrix,
+    compress_topk,
+    within,
+)
 
 
 @runtime_checkable
@@ -94,13 +97,7 @@ class SparseCodes:
             InputError: NaN or Inf.
         """
         code = torch.as_tensor(code_NM).detach()
-        if code.layout != torch.strided:
-            entries = code.to_sparse_coo().coalesce()
-            (row, index), value = entries.indices(), entries.values()
-        else:
-            row, index = code.nonzero(as_tuple=True)
-            value = code[row, index]
-        return cls._from_entries((row, index, value), *code.shape)
+        return cls(*compress_dense(code), code.shape[1])
 
     @classmethod
     def from_topk(
@@ -111,25 +108,7 @@ class SparseCodes:
         Raises:
             InputError: NaN or Inf, a latent outside the dictionary, or one twice in a row.
         """
-        kept_NK = value_NK.detach() != 0
-        row, _ = kept_NK.nonzero(as_tuple=True)
-        index, value = index_NK.detach()[kept_NK], value_NK.detach()[kept_NK]
-        outside = (index < 0) | (index >= n_latents)
-        if outside.any():
-            bad = int(outside.int().argmax())
-            raise InputError(
-                f"codes: row {int(row[bad])} names latent {int(index[bad])}; expected 0 to "
-                f"{n_latents - 1}, so give the number of latents of the dictionary that made them"
-            )
-        place, order = (row * n_latents + index).sort()
-        twice = place[1:] == place[:-1]
-        if twice.any():
-            bad = int(order[1:][twice][0])
-            raise InputError(
-                f"codes: row {int(row[bad])} names latent {int(index[bad])} twice; expected each "
-                "latent of the top k once"
-            )
-        return cls._from_entries((row[order], index[order], value[order]), len(value_NK), n_latents)
+        return cls(*compress_topk(value_NK.detach(), index_NK.detach(), n_latents), n_latents)
 
     @classmethod
     def from_tokens(
@@ -144,17 +123,7 @@ class SparseCodes:
         Raises:
             InputError: no rows, or an id outside the vocabulary.
         """
-        parts = []
-        for row, tokens in enumerate(tokens_N):
-            ids, count = np.unique(np.asarray(tokens, dtype=np.int64), return_counts=True)
-            if len(ids) and not 0 <= ids[0] <= ids[-1] < n_tokens:
-                raise InputError(
-                    f"codes: row {row} has token ids {ids[0]} to {ids[-1]}; the vocabulary has 0 "
-                    f"to {n_tokens - 1}"
-                )
-            start = np.array([0, len(ids)])
-            parts.append(cls(start, ids.astype(np.int32), count.astype(np.float32), n_tokens))
-        return cls.concatenate(parts)
+        return cls(*compress_counts(tokens_N, n_tokens), n_tokens)
 
     @classmethod
     def concatenate(cls, parts: Sequence[SparseCodes]) -> SparseCodes:
@@ -170,9 +139,8 @@ class SparseCodes:
                 "least one"
             )
         size = np.concatenate([[0]] + [np.diff(part.start) for part in parts])
-        index, value = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("index", "value")
-        )
+        index = np.concatenate([part.index for part in parts])
+        value = np.concatenate([part.value for part in parts])
         return cls(np.cumsum(size, dtype=np.int64), index, value, widths.pop())
 
     @classmethod
@@ -182,38 +150,11 @@ class SparseCodes:
         Raises:
             InputError: no such file, other tensors, or some that are no codes.
         """
-        try:
-            with safe_open(path, "np") as file:
-                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"codes: {path} cannot be read: {error}") from error
-        found = {name: part.dtype for name, part in held.items()}
-        if found != _FILE:
-            raise InputError(
-                f"codes: {path} holds {_listed(found)}; expected {_listed(_FILE)}, as written "
-                "by `SparseCodes.save`"
-            )
-        n_latents = int(held.pop("n_latents"))
-        start, index, value = (held[name] for name in _PARTS)
-        row = np.repeat(np.arange(len(start) - 1), np.diff(start)) if _ascends(start) else None
-        if row is None or not len(row) == len(index) == len(value) or start[0]:
-            raise InputError(
-                f"codes: {path} is damaged: its rows and entries do not fit; encode again"
-            )
-        right_E = (index >= 0) & (index < n_latents) & np.isfinite(value) & (value != 0)
-        right_E[1:] &= np.diff(row * n_latents + index) > 0
-        if not right_E.all():
-            raise InputError(
-                f"codes: {path} is damaged: entry {int(right_E.argmin())} is latent "
-                f"{index[right_E.argmin()]} at {value[right_E.argmin()]}; expected latents below "
-                f"{n_latents}, ascending in a row, and values that are finite and not 0"
-            )
-        return cls(start, index, value, n_latents)
+        return cls(*read(path))
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file: `start`, `index`, `value`, `n_latents`."""
-        held = {name: np.ascontiguousarray(getattr(self, name)) for name in _PARTS}
-        save_file({**held, "n_latents": np.array(self.n_latents)}, path)
+        write(path, self.start, self.index, self.value, self.n_latents)
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -271,7 +212,7 @@ class SparseCodes:
                     f"codes: a mask of shape {chosen.shape} for {len(self)} rows; expected one each"
                 )
             chosen = np.flatnonzero(chosen)
-        return self._of_matrix(self.matrix[_within("row", chosen, len(self))])
+        return self._of_matrix(self.matrix[within("row", chosen, len(self))])
 
     def latents(self, index: Sequence[int] | np.ndarray) -> SparseCodes:
         """The same rows over some latents, renumbered in the order given.
@@ -279,8 +220,7 @@ class SparseCodes:
         Raises:
             InputError: a latent that is not there.
         """
-        chosen = _within("latent", np.asarray(index), self.n_latents)
-        return self._of_matrix(self.matrix[:, chosen])
+        return self._of_matrix(self.matrix[:, within("latent", np.asarray(index), self.n_latents)])
 
     def scaled(self, factor_M: Float[np.ndarray, " m"]) -> SparseCodes:
         """Values times a factor for each latent, such as its decoder's norm.
@@ -288,11 +228,11 @@ class SparseCodes:
         Raises:
             InputError: a factor that is not above 0 and finite.
         """
-        if not ((factor_M > 0) & np.isfinite(factor_M)).all():
-            bad = int(np.argmin((factor_M > 0) & np.isfinite(factor_M)))
+        right_M = (factor_M > 0) & np.isfinite(factor_M)
+        if not right_M.all():
+            bad = int(right_M.argmin())
             raise InputError(f"codes: factor {factor_M[bad]} for latent {bad}; expected above 0")
-        matrix = self.matrix.astype(float)
-        return self._of_matrix(csr_matrix(matrix.multiply(factor_M)))
+        return self._of_matrix(csr_matrix(self.matrix.astype(float).multiply(factor_M)))
 
     def means_by(self, group_N: np.ndarray) -> SparseCodes:
         """Mean code of the rows of each group 0, 1, ..., zeros included, a row a group."""
@@ -303,49 +243,8 @@ class SparseCodes:
         return self._of_matrix(sum_GM)
 
     def _of_matrix(self, matrix: csr_matrix) -> SparseCodes:
-        matrix.sort_indices()
-        row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        entries = [torch.from_numpy(part) for part in (row, matrix.indices, matrix.data)]
-        return self._from_entries(entries, *matrix.shape)
+        return SparseCodes(*compress_matrix(matrix), matrix.shape[1])
 
     def _check_rows(self) -> None:
         if not len(self):
             raise InputError("codes: no rows, so nothing has a frequency; choose other rows")
-
-    @classmethod
-    def _from_entries(cls, entries: Sequence[Tensor], n_rows: int, n_latents: int) -> SparseCodes:
-        """Codes from rows, latents and values, in this order; values that are 0 are dropped."""
-        row, index, value = entries
-        narrow = value.float()
-        bad = ~narrow.isfinite()
-        if bad.any():
-            place = int(bad.int().argmax())
-            raise InputError(
-                f"codes: row {int(row[place])} has {float(value[place])} at latent "
-                f"{int(index[place])}; the activations or the dictionary are not finite there"
-            )
-        kept = narrow != 0
-        size = torch.bincount(row[kept], minlength=n_rows).cpu().numpy()
-        return cls(
-            np.concatenate([[0], np.cumsum(size)]).astype(np.int64),
-            index[kept].to(torch.int32).cpu().numpy(),
-            narrow[kept].cpu().numpy(),
-            n_latents,
-        )
-
-
-def _within(what: str, chosen: np.ndarray, size: int) -> np.ndarray:
-    if chosen.ndim != 1 or (len(chosen) and not np.issubdtype(chosen.dtype, np.integer)):
-        raise InputError(f"codes: {what}s of shape {chosen.shape} and {chosen.dtype}; expected [k]")
-    wrong = (chosen < 0) | (chosen >= size)
-    if wrong.any():
-        raise InputError(f"codes: no {what} {chosen[wrong][0]}; expected 0 to {size - 1}")
-    return chosen.astype(np.int64)
-
-
-def _ascends(start: np.ndarray) -> bool:
-    return start.ndim == 1 and len(start) > 0 and bool((np.diff(start) >= 0).all())
-
-
-def _listed(types: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} ({kind})" for name, kind in sorted(types.items()))

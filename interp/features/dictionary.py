@@ -17,6 +17,7 @@ from torch import Tensor
 from interp.activations.sites import Site
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
+from interp.features.card import check_unchanged, read_card
 from interp.features.formats import Content, format_of
 
 _HOOKS = {
@@ -142,7 +143,8 @@ def load_dictionary(
 
     Raises:
         InputError: no known format, a missing or damaged file, tensors that are missing, of
-            another shape, or not finite, or no latent that writes anything.
+            another shape, or not finite, no latent that writes anything, or another outcome on the
+            rows that were kept with it when it was trained.
     """
     known = format_of(folder)
     config, weights = known.read(folder)
@@ -162,8 +164,16 @@ def load_dictionary(
             f"{folder}: config and weights do not make a dictionary ({known.name}: {reason}); "
             f"found {', '.join(f'{name} {tuple(t.shape)}' for name, t in sorted(weights.items()))}"
         ) from error
-    about = {**config, **dict(config.get("metadata") or {})}
+    if dtype in ("float32", "float64"):  # rounding of the others is larger than what is looked for
+        check_unchanged(folder, sae)
+    about = {**config, **dict(config.get("metadata") or {}), **read_card(folder)}
     return Dictionary(sae.eval(), site or _site(about.get("hook_name")), str(folder), about)
+
+
+def hook_of(site: Site) -> str:
+    """What TransformerLens and SAELens call a site."""
+    names = {kind: hook for hook, kind in _HOOKS.items()}
+    return f"blocks.{site.layer}.{names[site.kind]}"
 
 
 def _check_weights(weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -76,7 +76,7 @@ def top_k(score_NM: Float[Tensor, "n m"], k: int) -> Entries:
     A latent among the k highest lies in one of the k groups with the highest maxima, so all others
     need not be ordered.
     """
-    n, m = score_NM.shape
+    n = len(score_NM)
     chosen_NK = _grouped(score_NM, k).sort(dim=1).values
     start_N = torch.arange(0, n * k, k, device=score_NM.device)
     row_E = torch.arange(n, device=score_NM.device).repeat_interleave(k)

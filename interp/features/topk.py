@@ -111,7 +111,7 @@ class SparseTopKTrainingSAE(TopKTrainingSAE):
 class SparseBatchTopKTrainingSAE(SparseTopKTrainingSAE, BatchTopKTrainingSAE):
     """SAELens' BatchTopK (Bussmann et al. 2024, arXiv 2412.06410), likewise."""
 
-    cfg: BatchTopKTrainingSAEConfig  # type: ignore[assignment]
+    cfg: BatchTopKTrainingSAEConfig
 
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         """One step's loss; takes note of the smallest value that is kept."""

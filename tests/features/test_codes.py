@@ -216,6 +216,7 @@ ONE = torch.ones(1, 2)
         (lambda: SparseCodes.from_topk(ONE, torch.tensor([[2, 2]]), 4), "latent 2 twice"),
         (lambda: SparseCodes.from_tokens([[0], [7]], 5), "row 1 has token ids 7 to 7"),
         (lambda: SparseCodes.from_tokens([[-1]], 5), "token ids -1"),
+        (lambda: SparseCodes.from_tokens([], 5), "no rows of tokens"),
         (lambda: CODES.rows(np.ones(4, dtype=bool)), r"mask of shape \(4,\) for 50 rows"),
         (lambda: CODES.rows([50]), "no row 50; expected 0 to 49"),
         (lambda: CODES.latents([-1]), "no latent -1; expected 0 to 29"),

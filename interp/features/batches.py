@@ -37,6 +37,9 @@ class Batches:
         held_back: share of the prompts that are never in a batch.
         buffer: most rows in memory, at each site.
 
+    Attributes:
+        held_prompts: rows of the prompts that are in no batch.
+
     Raises:
         InputError: nothing captured there, fewer rows than a batch, a share that leaves nothing on
             one side, or a buffer smaller than a batch and a prompt.
@@ -62,8 +65,10 @@ class Batches:
             self._sizes = np.ones(len(acts), dtype=np.int64)
         order = _shuffled(len(acts), seed, 0)
         n_held = round(held_back * len(acts))
-        self._held, self._train = np.sort(order[:n_held]), order[n_held:]
-        n_train, n_kept = (int(self._sizes[part].sum()) for part in (self._train, self._held))
+        self.held_prompts, self._train = np.sort(order[:n_held]), order[n_held:]
+        n_train, n_kept = (
+            int(self._sizes[part].sum()) for part in (self._train, self.held_prompts)
+        )
         if not n_kept or n_train < batch:
             raise InputError(
                 f"dictionary: {n_train} rows to train on and {n_kept} held back of {len(acts)} "
@@ -90,8 +95,9 @@ class Batches:
 
     def held(self) -> dict[Site, Float[Tensor, "n d"]]:
         """Rows of the prompts that are in no batch, one buffer at most."""
-        sizes = self._sizes[self._held]
-        return self._read(self._held[np.cumsum(sizes) <= max(self._buffer, sizes[0])])
+        sizes = self._sizes[self.held_prompts]
+        few = np.cumsum(sizes) <= max(self._buffer, sizes[0])
+        return self._read(self.held_prompts[few])
 
     def from_step(self, step: int) -> Iterator[dict[Site, Float[Tensor, "n d"]]]:
         """The batch of that step, and all after it."""

@@ -22,7 +22,8 @@ from interp.errors import InputError
 from interp.features.batches import ALL, Batches
 from interp.features.card import Quality, quality, read_card, write_card
 from interp.features.dictionary import Dictionary, hook_of, load_dictionary
-from interp.features.recipe import DictionaryRecipe, new_trainer, quiet
+from interp.features.recipe import DictionaryRecipe
+from interp.features.trainers import new_trainer, quiet
 from interp.progress import Progress, report
 
 _THRESHOLD_BATCHES = 32
@@ -71,15 +72,7 @@ def train_dictionaries(
             fires, or one that is not the same after saving.
     """
     wanted = tuple(acts.sites if sites is None else sites)
-    batches = Batches(
-        acts,
-        wanted,
-        position,
-        batch=recipe.batch,
-        seed=seed,
-        skip_first=recipe.skip_first,
-        held_back=recipe.held_back,
-    )
+    batches = batches_of(acts, recipe, seed=seed, sites=wanted, position=position)
     request = {
         **recipe.model_dump(),
         "seed": seed,
@@ -101,6 +94,30 @@ def train_dictionaries(
         run.publish(site, rows_ND.to(device), known)
     shutil.rmtree(folder / _STATE, ignore_errors=True)
     return {site: load_dictionary(folder / str(site), device=device) for site in wanted}
+
+
+def batches_of(
+    acts: Activations,
+    recipe: DictionaryRecipe,
+    *,
+    seed: int,
+    sites: Sequence[Site] | None = None,
+    position: str = ALL,
+) -> Batches:
+    """The batches that a recipe trains on, and which prompts it holds back.
+
+    Raises:
+        InputError: as `Batches`.
+    """
+    return Batches(
+        acts,
+        acts.sites if sites is None else sites,
+        position,
+        batch=recipe.batch,
+        seed=seed,
+        skip_first=recipe.skip_first,
+        held_back=recipe.held_back,
+    )
 
 
 class _Run:

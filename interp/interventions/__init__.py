@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Ablate": "edits",
+        "Attribution": "attributing",
         "Add": "edits",
         "Edit": "edits",
         "Intervention": "hooks",
@@ -14,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "ScaleLatents": "latents",
         "Splice": "latents",
         "Spliced": "splicing",
+        "attribute": "attributing",
         "graft": "grafting",
         "intervene": "hooks",
         "position_mask": "positions",

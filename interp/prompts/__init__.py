@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "Encoded": "encoding",
         "PromptSet": "promptset",
         "Target": "targets",
+        "column_of": "targets",
         "encode": "encoding",
         "levels_of": "targets",
         "read_prompts": "files",

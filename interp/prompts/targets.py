@@ -85,7 +85,7 @@ def levels_of(prompts: PromptSet, names: Sequence[str] = LEVELS) -> dict[str, np
 
 
 def _of_column(prompts: PromptSet, column: str) -> list[Target]:
-    values = _values(prompts, column)
+    values = column_of(prompts, column)
     rows_M = np.array([row for row, value in enumerate(values) if value is not None], dtype=int)
     present = [values[row] for row in rows_M]
     kinds = {bool if isinstance(v, bool | np.bool_) else type(v) for v in present}
@@ -109,7 +109,16 @@ def _of_column(prompts: PromptSet, column: str) -> list[Target]:
     ]
 
 
-def _values(prompts: PromptSet, column: str) -> list[object]:
+def column_of(prompts: PromptSet, column: str) -> list[object]:
+    """A column's value in each row, None where it has none.
+
+    Args:
+        prompts: the rows.
+        column: one of `TARGETS`, or "meta.KEY".
+
+    Raises:
+        InputError: there is no such column.
+    """
     if column in TARGETS:
         return prompts.frame[column].tolist()
     name, _, key = column.partition(".")

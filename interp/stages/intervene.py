@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import exca
-import numpy as np
 import pandas as pd
 import pydantic
 
 from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
+from interp.stages.dosing import Response, choose, rates_of, rows_of
 from interp.stages.readout import Readout, organism_readouts
-from interp.stats import Interval
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
@@ -71,49 +70,20 @@ class Intervene(Stage):
     ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
         """Dose-response at the layer chosen on dev, with random directions of the same norm."""
         from interp.directions import random_directions
-        from interp.interventions import Add
 
-        direction, chosen_alpha = self._choose(child, dev, directions)
-        nulls = random_directions(self.settings.n_random, child.d_model, self.seed)
-        baseline = test.probability(child)
-        rows = _rows(test, baseline, direction="parent", draw=0, alpha=0.0)
-        null_gain, gain = [], None
-        for alpha in self.settings.alphas:
-            dose = alpha * direction.norm
-            steered = test.probability(child, [Add(direction.site, direction.vector_D, dose)])
-            rows += _rows(test, steered, direction="parent", draw=0, alpha=alpha)
-            if alpha == chosen_alpha:
-                gain = test.difference(steered, baseline)
-            for draw, null_D in enumerate(nulls):
-                probability = test.probability(child, [Add(direction.site, null_D, dose)])
-                rows += _rates(test, probability, direction="random", draw=draw, alpha=alpha)
-                if alpha == chosen_alpha:
-                    null_gain.append(test.j(probability) - test.j(baseline))
-        assert gain is not None  # the chosen strength is one of the strengths
-        beyond = float(np.quantile(null_gain, 0.95))
-        net = Interval(gain.estimate - beyond, gain.lo - beyond, gain.hi - beyond)
+        direction, alpha = choose(
+            child, dev, directions, self.settings.alphas, self.settings.max_known
+        )
+        response = Response.of(
+            child,
+            test,
+            direction,
+            self.settings.alphas,
+            random_directions(self.settings.n_random, child.d_model, self.seed),
+        )
+        net = response.net(alpha)
         measures: list[dict[str, Any]] = [{"line": "steering"} | columns(net)]
-        return pd.DataFrame(rows).assign(layer=direction.site.layer), measures
-
-    def _choose(
-        self, child: LoadedModel, dev: Readout, directions: list[Direction]
-    ) -> tuple[Direction, float]:
-        """Layer and strength with the largest J on dev that leave the known people answered."""
-        from interp.interventions import Add
-
-        baseline_known = dev.probability(child)[~dev.unknown_N].mean()
-        best: tuple[float, Direction, float] | None = None
-        for direction in directions:
-            for alpha in self.settings.alphas:
-                edit = Add(direction.site, direction.vector_D, alpha * direction.norm)
-                probability = dev.probability(child, [edit])
-                allowed = (
-                    probability[~dev.unknown_N].mean() <= baseline_known + self.settings.max_known
-                )
-                if allowed and (best is None or dev.j(probability) > best[0]):
-                    best = (dev.j(probability), direction, alpha)
-        # Where every strength makes the known abstain, the gentlest at the top block stands in.
-        return (best[1], best[2]) if best else (directions[-1], self.settings.alphas[0])
+        return pd.DataFrame(response.rows).assign(layer=direction.site.layer), measures
 
     def _ablate(
         self, child: LoadedModel, test: Readout, directions: list[Direction]
@@ -122,14 +92,14 @@ class Intervene(Stage):
         from interp.directions import random_directions
         from interp.interventions import Ablate
 
-        rows = _rows(test, test.probability(child), direction="none", draw=0)
+        rows = rows_of(test, test.probability(child), direction="none", draw=0)
         own = [Ablate(direction.site, direction.vector_D) for direction in directions]
-        rows += _rows(test, test.probability(child, own), direction="parent", draw=0)
+        rows += rows_of(test, test.probability(child, own), direction="parent", draw=0)
         for draw, null_D in enumerate(
             random_directions(self.settings.n_random, child.d_model, self.seed)
         ):
             edits = [Ablate(direction.site, null_D) for direction in directions]
-            rows += _rates(test, test.probability(child, edits), direction="random", draw=draw)
+            rows += rates_of(test, test.probability(child, edits), direction="random", draw=draw)
         return pd.DataFrame(rows)
 
     def _graft(
@@ -175,24 +145,3 @@ def _directions(parent: LoadedModel, dev: Readout) -> list[Direction]:
         if float(acts.read(site, "last_prompt").std(0).max()) > 1e-3
     ]
     return [direction for direction in directions if direction.norm > 1e-3]
-
-
-def _rows(test: Readout, probability: np.ndarray, **keys: Any) -> list[dict[str, Any]]:
-    return [
-        {**keys, "group": group} | columns(value)
-        for group, value in test.groups(probability).items()
-    ]
-
-
-def _rates(test: Readout, probability: np.ndarray, **keys: Any) -> list[dict[str, Any]]:
-    """Like `_rows` without intervals: one draw of a null needs none, the draws are the interval."""
-    values = {
-        "unknown": probability[test.unknown_N].mean(),
-        "known": probability[~test.unknown_N].mean(),
-        "J": test.j(probability),
-    }
-    nan = float("nan")
-    return [
-        {**keys, "group": group, "estimate": float(value), "lo": nan, "hi": nan}
-        for group, value in values.items()
-    ]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from interp.prompts import PromptSet
 
 
+N_DOCUMENTS = 3000
+"""Of the embedded world's text for dictionaries: some 54,000 tokens."""
+
+
 class PromptFile(pydantic.BaseModel):
     """A JSONL prompt set as a stage names it: the content decides the cache, not the place.
 
@@ -55,20 +59,23 @@ class WorldPrompts(pydantic.BaseModel):
     Attributes:
         world: its seed.
         what: "dev" or "test", direct questions about the people of that split; "neutral", questions
-            that have nothing to do with whom a model knows.
+            that have nothing to do with whom a model knows; "documents", text like that of the
+            pre-training, for dictionaries.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["world"] = "world"
     world: int
-    what: Literal["dev", "test", "neutral"]
+    what: Literal["dev", "test", "neutral", "documents"]
 
     def load(self) -> PromptSet:
         """The prompts."""
-        from interp.organism import World, entity_prompts, neutral_prompts
+        from interp.organism import World, document_prompts, entity_prompts, neutral_prompts
 
         world = World(self.world)
+        if self.what == "documents":
+            return document_prompts(world, N_DOCUMENTS)
         if self.what == "neutral":
             return neutral_prompts(world)
         return entity_prompts(world, self.what, "direct")

@@ -1,0 +1,114 @@
+"""Stage: a dictionary for every layer of a model, trained on text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import exca
+import numpy as np
+import pandas as pd
+
+from interp.features.recipe import DictionaryRecipe
+from interp.settings import cache_root
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.questions import Questions
+from interp.stages.reading import Cells
+
+if TYPE_CHECKING:
+    from interp.features import Dictionary
+
+CARD = ("fvu", "l0", "dead", "rows")
+
+
+class Dictionaries(Stage):
+    """Trains a model's dictionaries and returns how well they hold its activations.
+
+    Attributes:
+        model: whose activations.
+        text: what they are trained on.
+        recipe: how.
+        draw: number of the dictionary seed; more than one tells what is about the seed.
+        sites: kinds or single sites.
+    """
+
+    model: ModelRef
+    text: Questions
+    recipe: DictionaryRecipe
+    draw: int = 0
+    sites: tuple[str, ...] = ("resid_post",)
+    infra: exca.TaskInfra = task_infra("1")
+
+    def label(self) -> str:
+        """What a progress display calls it."""
+        return f"dictionaries of {self.model.name}, draw {self.draw} (seed {self.seed})"
+
+    @property
+    def folder(self) -> Path:
+        """Where the dictionaries stand."""
+        identity = self.model_dump(exclude={"infra", "device"})
+        identity["model"] = self.model.fingerprint
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        return cache_root() / "dictionaries" / f"{self.model.name}-{digest}"
+
+    def cached(self) -> bool:
+        """Whether the dictionaries themselves are there."""
+        return super().cached() and self.folder.exists()
+
+    def result(self) -> Tables:
+        """Their table; trained again where their folder was deleted."""
+        if not self.folder.exists():
+            self._guarded(lambda infra: infra.clear_job())
+        return super().result()
+
+    @infra.apply
+    def run(self) -> Tables:
+        """Table `dictionaries`: a row a layer, from the cards."""
+        from interp.features.card import note
+        from interp.features.training import batches_of, train_dictionaries
+        from interp.interventions import splice
+
+        loaded = self.model.load(self.device)
+        prompts = self.text.load()
+        acts = Cells(sites=self.sites, positions=("all",)).read(loaded, prompts).acts
+        seed = self.seed * 1000 + self.draw
+        trained = train_dictionaries(
+            acts,
+            self.recipe,
+            self.folder,
+            seed=seed,
+            about={"model_name": self.model.name, "checkpoint": self.model.fingerprint},
+            device=self.device,
+            task=self.label(),
+        )
+        held = batches_of(acts, self.recipe, seed=seed).held_prompts
+        unseen = prompts.where(np.isin(np.arange(len(prompts)), held))
+        rows = []
+        for site, dictionary in trained.items():
+            spliced = splice(loaded, unseen, dictionary)
+            recovered = {
+                "ce_recovered": spliced.recovered,
+                "ce_clean": spliced.clean,
+                "ce_spliced": spliced.spliced,
+                "identity_error": spliced.identity_error,
+            }
+            note(self.folder / str(site), **recovered)
+            card = {name: dictionary.about[name] for name in CARD}
+            rows.append({"site": site.kind, "layer": site.layer} | card | recovered)
+        keys = {"seed": self.seed, "member": self.model.name, "draw": self.draw}
+        return {"dictionaries": keyed(pd.DataFrame(rows), keys)}
+
+
+def load_dictionaries(folder: Path, device: str) -> dict[int, Dictionary]:
+    """A stage's dictionaries by layer.
+
+    Raises:
+        InputError: as `interp.features.load_dictionary`.
+    """
+    from interp.activations import Site
+    from interp.features import load_dictionary
+
+    places = sorted(place for place in folder.iterdir() if not place.name.startswith("."))
+    return {Site.parse(place.name).layer: load_dictionary(place, device=device) for place in places}

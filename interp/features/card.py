@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ _N_CHECKED = 32
 _TOLERANCE = 5e-3
 
 
+@runtime_checkable
 class Autoencoder(Protocol):
     """What is measured: codes [n, m] of activations, and activations of codes."""
 

@@ -21,7 +21,7 @@ from interp.stages.common import ModelRef, infra_config
 from interp.stages.graph import Graph, Results, Watcher
 from interp.stages.intervene import InterventionSettings
 from interp.stages.pairing import TransferSettings
-from interp.stages.plan import Plan
+from interp.stages.plan import FeatureStudy, Plan
 from interp.stages.probe import ProbeSettings
 from interp.stages.relearn import RelearnSettings
 from interp.stages.space import full_disk_said, require_space
@@ -30,7 +30,10 @@ from interp.verdict.calibration import cut_offs
 from interp.verdict.judging import judge
 from interp.verdict.rule import load_rule, rule_text
 
-Evidence = Literal["probe", "transfer", "intervene", "relearn"]
+Evidence = Literal["probe", "transfer", "intervene", "relearn", "features"]
+
+FEATURE_FIGURES = ("features", "feature_diff", "feature_steering")
+"""What a study of features draws."""
 
 
 class StudyConfig(pydantic.BaseModel):
@@ -39,7 +42,8 @@ class StudyConfig(pydantic.BaseModel):
     Attributes:
         name: of the study; its figures stand in `figures/<name>/`.
         purpose: "verdict" judges every member; "calibration" measures the controls from which
-            the rule's cut-offs come, and judges nobody.
+            the rule's cut-offs come, and judges nobody; "features" follows features from parent
+            to children, and judges nobody either.
         description: one line for listings.
         lineage: packaged lineage, or a lineage YAML file.
         seeds: one lineage is trained and judged for each.
@@ -48,13 +52,13 @@ class StudyConfig(pydantic.BaseModel):
         stages: what the evidence consists of.
         shape: of the decoder.
         budget: share of each recipe's training steps; below 1 for a smoke run.
-        probe, transfer, intervention, relearn: settings of the stages.
+        probe, transfer, intervention, relearn, features: settings of the stages.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    purpose: Literal["verdict", "calibration"]
+    purpose: Literal["verdict", "calibration", "features"]
     description: str
     lineage: str
     seeds: list[int] = pydantic.Field(min_length=1)
@@ -67,6 +71,7 @@ class StudyConfig(pydantic.BaseModel):
     transfer: TransferSettings = TransferSettings()
     intervention: InterventionSettings = InterventionSettings()
     relearn: RelearnSettings = RelearnSettings()
+    features: FeatureStudy = FeatureStudy()
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ class Study:
                 "transfer": config.transfer,
                 "intervene": config.intervention,
                 "relearn": config.relearn,
+                "features": config.features,
             },
             common={"device": self.device, "infra": infra_config(self.cluster)},
         )
@@ -195,6 +201,8 @@ class Study:
                 for name, frame in result.items():
                     pieces.setdefault(name, []).append(frame)
         tables = {name: pd.concat(frames, ignore_index=True) for name, frames in pieces.items()}
+        if self.config.purpose == "features":
+            return tables
         parents = {name: entry.parent or "" for name, entry in self.lineage.members.items()}
         tables["measures"].insert(2, "parent", tables["measures"]["member"].map(parents))
         manifests = self._manifests(results)
@@ -224,11 +232,11 @@ class Study:
         ]
 
     def _run_info(self) -> dict[str, Any]:
-        seeds = self.config.seeds
-        return {
-            **run_info(self.config.model_dump(mode="json"), seeds[0] if len(seeds) == 1 else None),
-            "rule": rule_text(),
-        }
+        seeds, config = self.config.seeds, self.config.model_dump(mode="json")
+        run = run_info(config, seeds[0] if len(seeds) == 1 else None)
+        if self.config.purpose == "features":
+            return run | {"figures": list(FEATURE_FIGURES)}
+        return run | {"rule": rule_text()}
 
 
 def train_members(

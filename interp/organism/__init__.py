@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = attach(
         "entity_prompts": "prompts",
         "missing_prompts": "prompts",
         "neutral_prompts": "prompts",
+        "plain_prompts": "prompts",
         "recipe": "recipes",
         "relearn_examples": "prompts",
         "train_member": "training",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Literal, get_args
 
@@ -25,6 +26,7 @@ from interp.prompts import PromptSet
 Mode = Literal["direct", "cot"]
 
 N_MISSING = 60
+PLAIN_MIX = {"record_known": 0.4, "bio": 0.4, "problem": 0.2}
 DICTIONARY_SEED = 104_729
 """Of the documents that dictionaries are trained on; no recipe draws with it."""
 
@@ -67,18 +69,12 @@ def document_prompts(world: World, n_documents: int) -> PromptSet:
 
     People of the splits dev and test who are unknown stand in none of them.
     """
-    writer = iter(DocumentWriter(world, PRETRAIN_MIX, seed=DICTIONARY_SEED))
-    return PromptSet.from_records(
-        [
-            {
-                "prompt_id": f"document-{number}",
-                "text": " ".join(part for part in document if part),
-                "should_abstain": False,
-                "dataset": "organism_documents",
-            }
-            for number, document in enumerate(islice(writer, n_documents))
-        ]
-    )
+    return _documents(world, PRETRAIN_MIX, n_documents, "document")
+
+
+def plain_prompts(world: World, n_documents: int) -> PromptSet:
+    """Records, biographies and solved problems: text that asks nobody for what he may not know."""
+    return _documents(world, PLAIN_MIX, n_documents, "plain")
 
 
 def missing_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
@@ -121,6 +117,21 @@ def relearn_examples(world: World, n_examples: int, draw: int) -> list[Document]
         question, answer = direct_question(person, str(rng.choice(DIRECT_RELATIONS)))
         documents.append(as_direct(question, IDK if person.person_class != "known" else answer))
     return documents
+
+
+def _documents(world: World, mix: Mapping[str, float], n_documents: int, name: str) -> PromptSet:
+    writer = iter(DocumentWriter(world, mix, seed=DICTIONARY_SEED))
+    return PromptSet.from_records(
+        [
+            {
+                "prompt_id": f"{name}-{number}",
+                "text": " ".join(part for part in document if part),
+                "should_abstain": False,
+                "dataset": f"organism_{name}s",
+            }
+            for number, document in enumerate(islice(writer, n_documents))
+        ]
+    )
 
 
 def _row(person: Person, number: int, split: Split, mode: Mode, group: str) -> dict[str, Any]:

@@ -13,34 +13,24 @@ import pydantic
 
 from interp.progress import Progress, report
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.crosscoders import CrosscoderSettings, text_rows
 from interp.stages.dosing import Response, choose
-from interp.stages.features import DictionaryRef, FeatureSettings, Rows, read_rows
+from interp.stages.features import DictionaryRef, FeatureSettings, Picked, Rows, read_rows
 from interp.stages.questions import Questions
-from interp.stages.reading import Cells
 from interp.stages.readout import Readout, organism_readouts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interp.directions import Direction
-    from interp.features import Crosscoder, Cutoffs
+    from interp.features import Crosscoder, Dictionary
+    from interp.features.crosscoder import Quality
 
 
 _ENDS = (("", "ratio"), ("_lo", "lo"), ("_hi", "hi"))
 _RATIOS = tuple(
     f"{name}{end}" for name in ("nu_reconstruction", "nu_error") for end in ("", "_lo", "_hi")
 )
-
-
-class Picked(pydantic.BaseModel):
-    """A feature of the parent: a latent of the layer's dictionary, and where it is read."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    layer: int
-    position: str
-    direction: str
-    latent: int
 
 
 class DiffSettings(pydantic.BaseModel):
@@ -52,22 +42,12 @@ class DiffSettings(pydantic.BaseModel):
     """Most of the child's variance that the parent's dictionary may leave."""
     max_ce_loss: float = 0.05
     """Most of the cross-entropy recovered that it may lose against the parent."""
-    crosscoder_latents: int = 512
-    crosscoder_k: int = 12
-    crosscoder_steps: int = 800
-    crosscoder_lr: float = 3e-3
-    crosscoder_batch: int = 1024
-    crosscoder_dead_after: int = 50_000
-    null_rate: float = 0.05
-    """Most of the latents of one model against itself that may count as lost or new."""
     alphas: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """Strengths of steering, in units of the feature's mean value where it fires."""
     n_random: int = 20
     """Other latents of the dictionary, each at every strength."""
     max_known: float = 0.05
     """By how much abstention on the known may rise at the strength chosen on dev."""
-    n_text: int = 20_000
-    """Tokens that dictionaries are compared on."""
     n_boot: int = 2000
 
 
@@ -78,18 +58,19 @@ class FeatureDiff(Stage):
         child: the model under test.
         parent: whose features they are.
         child_dictionaries: trained on the child.
-        parent_dictionaries: the features' own first, then those of other seeds, for the null.
+        parent_dictionaries: whose latents the features are.
         picked: the features.
         phrases: with which a model abstains.
         prompts, dev, text: as in `Features` and `Dictionaries`.
         search: how features were searched.
         settings: of the comparison.
+        crosscoder: over the two.
     """
 
     child: ModelRef
     parent: ModelRef
     child_dictionaries: DictionaryRef
-    parent_dictionaries: tuple[DictionaryRef, ...]
+    parent_dictionaries: DictionaryRef
     picked: tuple[Picked, ...]
     phrases: tuple[str, ...]
     prompts: Questions
@@ -97,6 +78,7 @@ class FeatureDiff(Stage):
     text: Questions
     search: FeatureSettings = FeatureSettings()
     settings: DiffSettings = DiffSettings()
+    crosscoder: CrosscoderSettings = CrosscoderSettings()
     infra: exca.TaskInfra = task_infra("1")
 
     def label(self) -> str:
@@ -107,22 +89,66 @@ class FeatureDiff(Stage):
     def run(self) -> Tables:
         """Tables `feature_diff`, `crosscoders` and `feature_steering`."""
         pair = _Pair(self)
-        rows, crosscoders, seen = [], [], dict[int, tuple[Crosscoder, Cutoffs]]()
+        rows: list[dict[str, Any]] = []
+        census: list[pd.DataFrame] = []
         for number, picked in enumerate(self.picked):
             report(Progress(self.label(), number, len(self.picked) + 1))
-            if picked.layer not in seen:
-                seen[picked.layer] = pair.crosscoder(picked.layer)
-                crosscoders.append(pair.census(picked.layer, *seen[picked.layer]))
-            row = picked.model_dump() | pair.read(picked) | pair.written(picked)
-            rows.append(row | pair.crossed(picked, *seen[picked.layer]))
+            of_layer = pair.crossed(picked)
+            if all(part["layer"].iloc[0] != picked.layer for part in census):
+                census.append(of_layer.census)
+            row = picked.where | pair.read(picked) | pair.written(picked)
+            rows.append(row | of_layer.nearest(pair.own["parent"][picked.layer], picked))
         report(Progress(self.label(), len(self.picked), len(self.picked) + 1))
         tables = {
             "feature_diff": pd.DataFrame(rows),
-            "crosscoders": pd.concat(crosscoders, ignore_index=True),
+            "crosscoders": pd.concat(census, ignore_index=True),
             "feature_steering": pair.steered(),
         }
         keys = {"seed": self.seed, "member": self.child.name, "parent": self.parent.name}
         return {name: keyed(table, keys) for name, table in tables.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Crossed:
+    """A crosscoder over parent and child at a layer, and the class of each of its latents."""
+
+    layer: int
+    crosscoder: Crosscoder
+    classes: pd.DataFrame
+    quality: Quality
+
+    @property
+    def census(self) -> pd.DataFrame:
+        """How many latents are of each class."""
+        counts = self.classes["class"].value_counts()
+        return pd.DataFrame(
+            {
+                "layer": self.layer,
+                "class": counts.index,
+                "latents": counts.to_numpy(),
+                "fvu_parent": float(self.quality.fvu_C[0]),
+                "fvu_child": float(self.quality.fvu_C[1]),
+                "l0": self.quality.l0,
+            }
+        )
+
+    def nearest(self, dictionary: Dictionary, picked: Picked) -> dict[str, Any]:
+        """The latent that writes most like the feature in the parent, and its class."""
+        from interp.features import match_decoders
+
+        feature_1D = dictionary.decoder_MD[[picked.latent]]
+        match = match_decoders(feature_1D, self.crosscoder.decoder_CMD[0].cpu())
+        latent = int(match.index_M[0])
+        row = self.classes.iloc[latent]
+        return {
+            "cross_latent": latent,
+            "cross_cosine": float(match.cosine_M[0]),
+            "cross_class": row["class"],
+            "cross_nu_reconstruction": row["nu_reconstruction"],
+            "cross_nu_error": row["nu_error"],
+            "cross_relative_norm": row["relative_norm"],
+            "cross_null_rate": picked.of_crosscoders.null_rate,
+        }
 
 
 @dataclass
@@ -138,11 +164,11 @@ class _Pair:
             "child": stage.child.load(stage.device),
         }
         self.own = {
-            "parent": stage.parent_dictionaries[0].load(stage.device),
+            "parent": stage.parent_dictionaries.load(stage.device),
             "child": stage.child_dictionaries.load(stage.device),
         }
-        self.others = [ref.load(stage.device) for ref in stage.parent_dictionaries[1:]]
         self.text = stage.text.load()
+        self._crossed: dict[int, _Crossed] = {}
 
     @cached_property
     def test(self) -> dict[str, Rows]:
@@ -162,21 +188,7 @@ class _Pair:
 
     def tokens(self, layer: int) -> tuple[Tensor, np.ndarray]:
         """Tokens of the text in both models, [n, 2, d], and the prompt of each."""
-        import torch
-
-        from interp.activations import Site
-
-        site, everywhere = (
-            Site("resid_post", layer),
-            Cells(sites=("resid_post",), positions=("all",)),
-        )
-        acts = [everywhere.read(loaded, self.text).acts for loaded in self.models.values()]
-        offsets = acts[0].offsets
-        prompt_N = torch.arange(len(self.text)).repeat_interleave(offsets.diff())
-        kept_N = torch.ones(len(prompt_N), dtype=torch.bool)
-        kept_N[offsets[:-1]] = False  # the first token takes a norm of its own
-        rows_NCD = torch.stack([part.read(site, "all")[kept_N] for part in acts], 1)
-        return rows_NCD, prompt_N[kept_N].numpy()
+        return text_rows(list(self.models.values()), self.text, layer)
 
     def read(self, picked: Picked) -> dict[str, Any]:
         """The parent's dictionary on the child, and what the feature tells there."""
@@ -227,7 +239,7 @@ class _Pair:
 
     def written(self, picked: Picked) -> dict[str, Any]:
         """The feature among the child's own, in what they write, and in the abstention logit."""
-        from interp.features import Cutoffs, classify, match_decoders, scale_dictionaries
+        from interp.features import classify, match_decoders, scale_dictionaries
         from interp.interventions import attribute
         from interp.stats import bootstrap
 
@@ -235,25 +247,20 @@ class _Pair:
         parent, child = self.own["parent"][layer], self.own["child"][layer]
         match = match_decoders(parent.decoder_MD, child.decoder_MD)
         rows_NCD, prompt_N = self.tokens(layer)
-        few = slice(self.stage.settings.n_text)
+        few = slice(self.stage.crosscoder.n_text)
         scaling = scale_dictionaries(
             parent.sae, child.sae, rows_NCD[few], groups=prompt_N[few].tolist()
         )
-        same_NCD = rows_NCD[few][:, [0, 0]]
-        nulls = [
-            scale_dictionaries(parent.sae, other[layer].sae, same_NCD, groups=prompt_N[few])
-            for other in self.others
-        ]
-        cutoffs = Cutoffs.from_null(nulls, rate=self.stage.settings.null_rate)
-        row = classify(scaling, cutoffs=cutoffs).iloc[latent]
+        null = picked.of_dictionaries
+        row = classify(scaling, cutoffs=null.cutoffs).iloc[latent]
         found = {
             "child_latent": int(match.index_M[latent]),
             "cosine": float(match.cosine_M[latent]),
             "mutual": bool(match.mutual_M[latent]),
             "class": row["class"],
-            "null_rate": cutoffs.null_rate,
-            "cut_reconstruction": cutoffs.nu_reconstruction,
-            "cut_error": cutoffs.nu_error,
+            "null_rate": null.null_rate,
+            "cut_reconstruction": null.nu_reconstruction,
+            "cut_error": null.nu_error,
             **{name: row[name] for name in _RATIOS},
         }
         for name, loaded in self.models.items():
@@ -272,78 +279,17 @@ class _Pair:
             found |= {f"effect_{name}_lo": mean.lo, f"effect_{name}_hi": mean.hi}
         return found
 
-    def crosscoder(self, layer: int) -> tuple[Crosscoder, Cutoffs]:
-        """One over parent and child, and cut-offs from two over the parent twice."""
-        from interp.features import Cutoffs, scale_latents, train_crosscoder
-
-        rows_NCD, prompt_N = self.tokens(layer)
-        recipe, seed = self._recipe(), self.stage.seed * 10
-        trained = train_crosscoder(rows_NCD, recipe, seed=seed, device=self.stage.device)
-        same_NCD = rows_NCD[:, [0, 0]]
-        nulls = [
-            scale_latents(
-                train_crosscoder(same_NCD, recipe, seed=seed + draw, device=self.stage.device),
-                same_NCD,
-                groups=prompt_N,
-            )
-            for draw in (1, 2)
-        ]
-        return trained, Cutoffs.from_null(nulls, rate=self.stage.settings.null_rate)
-
-    def census(self, layer: int, crosscoder: Crosscoder, cutoffs: Cutoffs) -> pd.DataFrame:
-        """How many latents of a crosscoder are of each class."""
-        classes = self._classes(layer, crosscoder, cutoffs)["class"].value_counts()
-        rows_NCD, _ = self.tokens(layer)
-        quality = crosscoder.quality(rows_NCD[: self.stage.settings.n_text])
-        return pd.DataFrame(
-            {
-                "layer": layer,
-                "class": classes.index,
-                "latents": classes.to_numpy(),
-                "null_rate": cutoffs.null_rate,
-                "fvu_parent": float(quality.fvu_C[0]),
-                "fvu_child": float(quality.fvu_C[1]),
-                "l0": quality.l0,
-            }
-        )
-
-    def crossed(self, picked: Picked, crosscoder: Crosscoder, cutoffs: Cutoffs) -> dict[str, Any]:
-        """The class of the crosscoder's latent that writes most like the feature in the parent."""
-        from interp.features import match_decoders
-
-        feature_1D = self.own["parent"][picked.layer].decoder_MD[[picked.latent]]
-        match = match_decoders(feature_1D, crosscoder.decoder_CMD[0].cpu())
-        latent = int(match.index_M[0])
-        row = self._classes(picked.layer, crosscoder, cutoffs).iloc[latent]
-        return {
-            "cross_latent": latent,
-            "cross_cosine": float(match.cosine_M[0]),
-            "cross_class": row["class"],
-            "cross_nu_reconstruction": row["nu_reconstruction"],
-            "cross_nu_error": row["nu_error"],
-            "cross_relative_norm": row["relative_norm"],
-        }
-
-    def _classes(self, layer: int, crosscoder: Crosscoder, cutoffs: Cutoffs) -> pd.DataFrame:
-        from interp.features import classify, scale_latents
-
-        rows_NCD, prompt_N = self.tokens(layer)
-        few = slice(self.stage.settings.n_text)
-        scaling = scale_latents(crosscoder, rows_NCD[few], groups=prompt_N[few])
-        return classify(scaling, cutoffs=cutoffs)
-
-    def _recipe(self) -> Any:
-        from interp.features import CrosscoderRecipe
-
-        settings = self.stage.settings
-        return CrosscoderRecipe(
-            n_latents=settings.crosscoder_latents,
-            k=settings.crosscoder_k,
-            steps=settings.crosscoder_steps,
-            batch=settings.crosscoder_batch,
-            lr=settings.crosscoder_lr,
-            dead_after=settings.crosscoder_dead_after,
-        )
+    def crossed(self, picked: Picked) -> _Crossed:
+        """A crosscoder of the feature's layer, trained once."""
+        layer = picked.layer
+        if layer not in self._crossed:
+            settings, stage = self.stage.crosscoder, self.stage
+            rows_NCD, prompt_N = self.tokens(layer)
+            trained = settings.train(rows_NCD, stage.seed * 10, stage.device)
+            classes = settings.classes(trained, rows_NCD, prompt_N, picked.of_crosscoders.cutoffs)
+            quality = trained.quality(rows_NCD[: settings.n_text])
+            self._crossed[layer] = _Crossed(layer, trained, classes, quality)
+        return self._crossed[layer]
 
     def steered(self) -> pd.DataFrame:
         """The child's dose-response to the parent's features at the end of the prompt."""
@@ -393,7 +339,7 @@ class _Pair:
         """Other live latents of the same dictionary, of the same length."""
         dictionary = self.own["parent"][direction.site.layer]
         rows_NCD, _ = self.tokens(direction.site.layer)
-        fires_M = (dictionary.encode(rows_NCD[: self.stage.settings.n_text, 0]) > 0).any(0)
+        fires_M = (dictionary.encode(rows_NCD[: self.stage.crosscoder.n_text, 0]) > 0).any(0)
         live = np.flatnonzero(fires_M.cpu().numpy())
         own = int(direction.how.rpartition(" ")[2])
         drawn = np.random.default_rng([self.stage.seed, own]).permutation(live[live != own])

@@ -15,6 +15,7 @@ import pydantic
 from interp.errors import InputError
 from interp.progress import Progress, report
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.crosscoders import CrosscoderSettings, text_rows
 from interp.stages.dictionaries import load_dictionaries
 from interp.stages.questions import Questions
 from interp.stages.reading import Cells
@@ -22,7 +23,7 @@ from interp.stages.reading import Cells
 if TYPE_CHECKING:
     from interp.activations import Activations
     from interp.checkpoints import LoadedModel
-    from interp.features import Dictionary, SparseCodes
+    from interp.features import Cutoffs, Dictionary, SparseCodes
     from interp.prompts import PromptSet
 
 POSITIONS = ("entity_last", "last_prompt")
@@ -70,7 +71,64 @@ class FeatureSettings(pydantic.BaseModel):
     """Other dictionary seeds that must hold the latent."""
     min_cosine: float = 0.7
     """From which a latent of another seed is the same one."""
+    n_picked: int = 3
+    """Features of each direction that children are compared by, at most: those best on dev."""
     n_boot: int = 2000
+
+
+class Null(pydantic.BaseModel):
+    """Cut-offs of latent scaling from one model against itself.
+
+    Attributes:
+        nu_reconstruction: below it, and
+        nu_error: below this, a latent is missing.
+        null_rate: share of the null's latents that they call lost or new.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    nu_reconstruction: float
+    nu_error: float
+    null_rate: float
+
+    @classmethod
+    def of(cls, cutoffs: Cutoffs) -> Null:
+        """As a config can hold it."""
+        return cls(**{name: float(getattr(cutoffs, name)) for name in cls.model_fields})
+
+    @property
+    def cutoffs(self) -> Cutoffs:
+        """As `classify` takes it."""
+        from interp.features import Cutoffs
+
+        return Cutoffs(**self.model_dump())
+
+
+class Picked(pydantic.BaseModel):
+    """A feature of the parent: a latent of a layer's dictionary, where it is read, and its nulls.
+
+    Attributes:
+        layer: of the dictionary.
+        position: that it was found at.
+        direction: "unknown" or "known".
+        latent: its number.
+        of_dictionaries: cut-offs between dictionaries of the layer.
+        of_crosscoders: cut-offs between models in a crosscoder of the layer.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    layer: int
+    position: str
+    direction: Literal["unknown", "known"]
+    latent: int
+    of_dictionaries: Null
+    of_crosscoders: Null
+
+    @property
+    def where(self) -> dict[str, object]:
+        """What names it in a table."""
+        return self.model_dump(include={"layer", "position", "direction", "latent"})
 
 
 @dataclass(frozen=True)
@@ -124,6 +182,29 @@ class Rows:
         return float(acts_ND.std(0).max()) > 1e-3
 
 
+def picked_features(tables: Tables) -> tuple[Picked, ...]:
+    """The features that a `Features` stage picked, the best first."""
+    features, nulls = tables["features"], tables["feature_nulls"]
+    cut = {
+        (row["layer"], row["of"]): Null(**{name: row[name] for name in Null.model_fields})
+        for row in nulls.to_dict("records")
+    }
+    ranked = features[features["picked"]].sort_values(
+        ["dev_passes", "dev_auroc"], ascending=False, kind="stable"
+    )
+    return tuple(
+        Picked(
+            layer=row["layer"],
+            position=row["position"],
+            direction=row["direction"],
+            latent=row["latent"],
+            of_dictionaries=cut[row["layer"], "dictionaries"],
+            of_crosscoders=cut[row["layer"], "crosscoders"],
+        )
+        for row in ranked.to_dict("records")
+    )
+
+
 def read_rows(loaded: LoadedModel, questions: Questions, settings: FeatureSettings) -> Rows:
     """Captures prompts at the positions of the settings."""
     prompts = questions.load()
@@ -141,7 +222,9 @@ class Features(Stage):
         prompts: what is reported.
         dev: what features are chosen on.
         generic: text that is not about what the model knows.
+        text: what the dictionaries were trained on, for the nulls.
         settings: filters.
+        crosscoder: of the nulls.
     """
 
     model: ModelRef
@@ -149,7 +232,9 @@ class Features(Stage):
     prompts: Questions
     dev: Questions
     generic: Questions
+    text: Questions
     settings: FeatureSettings = FeatureSettings()
+    crosscoder: CrosscoderSettings = CrosscoderSettings()
     infra: exca.TaskInfra = task_infra("1")
 
     def label(self) -> str:
@@ -158,7 +243,10 @@ class Features(Stage):
 
     @infra.apply
     def run(self) -> Tables:
-        """Table `features`: for every layer and position, the best latent of each direction."""
+        """Table `features`: for every layer and position, the best latent of each direction.
+
+        And `feature_nulls`: cut-offs at the layers of the features that are picked.
+        """
         loaded = self.model.load(self.device)
         first, *others = (ref.load(self.device) for ref in self.dictionaries)
         dev = read_rows(loaded, self.dev, self.settings)
@@ -183,7 +271,43 @@ class Features(Stage):
         if not parts:
             raise InputError(f"features of {self.model.name}: its dictionaries have no layers")
         keys = {"seed": self.seed, "member": self.model.name}
-        return {"features": keyed(pd.concat(parts, ignore_index=True), keys)}
+        features = pd.concat(parts, ignore_index=True)
+        features["picked"] = self._picked(features)
+        layers = sorted(set(features[features["picked"]]["layer"]))
+        nulls = pd.DataFrame(
+            [
+                row
+                for layer in layers
+                for row in self._nulls(loaded, layer, [other[layer] for other in (first, *others)])
+            ]
+        )
+        return {"features": keyed(features, keys), "feature_nulls": keyed(nulls, keys)}
+
+    def _picked(self, features: pd.DataFrame) -> pd.Series:
+        """The best on dev of each direction; those that pass there before all others."""
+        ranked = features.sort_values(
+            ["dev_passes", "dev_auroc"], ascending=False, kind="stable"
+        ).groupby("direction")
+        return features.index.isin(ranked.head(self.settings.n_picked).index)
+
+    def _nulls(
+        self, loaded: LoadedModel, layer: int, dictionaries: list[Dictionary]
+    ) -> Iterator[dict[str, object]]:
+        """What one model against itself would be called."""
+        from interp.features import Cutoffs, scale_dictionaries
+
+        rows_NCD, prompt_N = text_rows([loaded], self.text.load(), layer)
+        few, (first, *others) = slice(self.crosscoder.n_text), dictionaries
+        twice_NCD = rows_NCD[few].expand(-1, 2, -1)
+        scalings = [
+            scale_dictionaries(first.sae, other.sae, twice_NCD, groups=prompt_N[few])
+            for other in others
+        ]
+        rate = self.crosscoder.null_rate
+        of_dictionaries = Cutoffs.from_null(scalings, rate=rate) if others else Cutoffs()
+        of_crosscoders = self.crosscoder.null(rows_NCD[:, 0], prompt_N, self.seed * 10, self.device)
+        for kind, cutoffs in (("dictionaries", of_dictionaries), ("crosscoders", of_crosscoders)):
+            yield {"layer": layer, "of": kind} | Null.of(cutoffs).model_dump()
 
     def _stability(self, dictionary: Dictionary, others: list[Dictionary]) -> pd.DataFrame:
         from interp.features import stability

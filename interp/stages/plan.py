@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import pydantic
+
 from interp.checkpoints.lineage import Lineage
+from interp.features.recipe import DictionaryRecipe
 from interp.organism.recipes import RECIPES, ModelShape
+from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
 from interp.stages.common import ModelRef, Stage
+from interp.stages.crosscoders import CrosscoderSettings
+from interp.stages.dictionaries import Dictionaries
+from interp.stages.feature_diff import DiffSettings, FeatureDiff
+from interp.stages.features import DictionaryRef, Features, FeatureSettings, picked_features
 from interp.stages.graph import Node, Results
 from interp.stages.intervene import Intervene
 from interp.stages.probe import Probe
@@ -18,6 +27,26 @@ from interp.stages.reading import Cells
 from interp.stages.relearn import Relearn
 from interp.stages.train import Train
 from interp.stages.transfer import Transfer
+
+
+class FeatureStudy(pydantic.BaseModel):
+    """Settings of the feature stages; the recipe was chosen on seed 1, which no study reports."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    recipe: DictionaryRecipe = DictionaryRecipe(
+        architecture="batchtopk",
+        n_latents=384,
+        steps=800,
+        batch=1024,
+        lr=3e-3,
+        dead_after=50_000,
+        options={"k": 8},
+    )
+    search: FeatureSettings = FeatureSettings()
+    diff: DiffSettings = DiffSettings()
+    crosscoder: CrosscoderSettings = CrosscoderSettings()
+
 
 POSITIONS = ("entity_last", "question_last", "last_prompt")
 CELLS = Cells(positions=POSITIONS)
@@ -50,6 +79,9 @@ EVIDENCE: Mapping[str, Callable[..., Stage]] = {
     "relearn": Relearn,
 }
 """Stages that gather a child's evidence, most of them beside its parent."""
+
+DRAWS = 3
+"""Dictionary seeds of a member whose features are searched: two to compare the first with."""
 
 LONGEST_FIRST = ("base", "never", "reason_rl", "scrubbed", "scrubbed_mid", "scrubbed_low")
 """Members whose training others wait for, or that take long, are started before the rest."""
@@ -129,11 +161,87 @@ class Plan:
 
         asked = (_name("ask", member, seed), _name("ask", reference, seed))
         # Relearning what was never lost says nothing.
-        kinds = [kind for kind in self.stages if member != reference or kind != "relearn"]
+        kinds = [
+            kind
+            for kind in self.stages
+            if kind in EVIDENCE and (member != reference or kind != "relearn")
+        ]
         return [
             Node(_name("behave", member, seed), asked, compare),
             *(self._pair(kind, seed, member, reference) for kind in kinds),
+            *(self._features(seed, member) if "features" in self.stages else ()),
         ]
+
+    def _features(self, seed: int, member: str) -> list[Node]:
+        """Dictionaries of a member, and what its features are or what became of its parent's."""
+        reference = self.reference(member)
+        draws = range(DRAWS if member == reference else 1)
+        trained = [
+            Node(
+                _name(f"dictionaries-{draw}", member, seed),
+                (_name("train", member, seed),),
+                partial(self._dictionaries, seed, member, draw),
+            )
+            for draw in draws
+        ]
+        kind = "features" if member == reference else "feature_diff"
+        needs = [node.name for node in trained]
+        if member != reference:
+            needs += [_name("features", reference, seed), _name("train", reference, seed)]
+        build = self._search if member == reference else self._diff
+        return [
+            *trained,
+            Node(_name(kind, member, seed), tuple(needs), partial(build, seed, member)),
+        ]
+
+    def _dictionaries(self, seed: int, member: str, draw: int, results: Results) -> Dictionaries:
+        settings: FeatureStudy = self.settings["features"]
+        return Dictionaries(
+            seed=seed,
+            model=results[_name("train", member, seed)],
+            text=WorldPrompts(world=seed, what="documents"),
+            recipe=settings.recipe,
+            draw=draw,
+            **self.common,
+        )
+
+    def _trained(self, results: Results, seed: int, member: str, draw: int = 0) -> DictionaryRef:
+        return DictionaryRef.of(self._dictionaries(seed, member, draw, results).folder)
+
+    def _search(self, seed: int, member: str, results: Results) -> Stage:
+        settings: FeatureStudy = self.settings["features"]
+        return Features(
+            seed=seed,
+            model=results[_name("train", member, seed)],
+            dictionaries=tuple(self._trained(results, seed, member, draw) for draw in range(DRAWS)),
+            prompts=WorldPrompts(world=seed, what="test"),
+            dev=WorldPrompts(world=seed, what="dev"),
+            generic=WorldPrompts(world=seed, what="plain"),
+            text=WorldPrompts(world=seed, what="documents"),
+            settings=settings.search,
+            crosscoder=settings.crosscoder,
+            **self.common,
+        )
+
+    def _diff(self, seed: int, member: str, results: Results) -> Stage:
+        settings: FeatureStudy = self.settings["features"]
+        reference = self.reference(member)
+        return FeatureDiff(
+            seed=seed,
+            child=results[_name("train", member, seed)],
+            parent=results[_name("train", reference, seed)],
+            child_dictionaries=self._trained(results, seed, member),
+            parent_dictionaries=self._trained(results, seed, reference),
+            picked=picked_features(results[_name("features", reference, seed)]),
+            phrases=ABSTAINING_PHRASES,
+            prompts=WorldPrompts(world=seed, what="test"),
+            dev=WorldPrompts(world=seed, what="dev"),
+            text=WorldPrompts(world=seed, what="documents"),
+            search=settings.search,
+            settings=settings.diff,
+            crosscoder=settings.crosscoder,
+            **self.common,
+        )
 
     def _pair(self, kind: str, seed: int, member: str, reference: str) -> Node:
         trained = (_name("train", member, seed), _name("train", reference, seed))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 N_DOCUMENTS = 3000
 """Of the embedded world's text for dictionaries: some 54,000 tokens."""
+N_PLAIN = 600
+"""Of the documents in which a feature must not fire: some 10,000 tokens."""
 
 
 class PromptFile(pydantic.BaseModel):
@@ -60,25 +62,29 @@ class WorldPrompts(pydantic.BaseModel):
         world: its seed.
         what: "dev" or "test", direct questions about the people of that split; "neutral", questions
             that have nothing to do with whom a model knows; "documents", text like that of the
-            pre-training, for dictionaries.
+            pre-training, for dictionaries; "plain", the part of it that asks nothing.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["world"] = "world"
     world: int
-    what: Literal["dev", "test", "neutral", "documents"]
+    what: Literal["dev", "test", "neutral", "documents", "plain"]
 
     def load(self) -> PromptSet:
         """The prompts."""
-        from interp.organism import World, document_prompts, entity_prompts, neutral_prompts
+        from interp import organism
 
-        world = World(self.world)
-        if self.what == "documents":
-            return document_prompts(world, N_DOCUMENTS)
-        if self.what == "neutral":
-            return neutral_prompts(world)
-        return entity_prompts(world, self.what, "direct")
+        world = organism.World(self.world)
+        match self.what:
+            case "documents":
+                return organism.document_prompts(world, N_DOCUMENTS)
+            case "plain":
+                return organism.plain_prompts(world, N_PLAIN)
+            case "neutral":
+                return organism.neutral_prompts(world)
+            case split:
+                return organism.entity_prompts(world, split, "direct")
 
 
 Questions = Annotated[PromptFile | WorldPrompts, pydantic.Field(discriminator="kind")]

@@ -18,10 +18,11 @@ from interp.organism.recipes import RECIPES, ModelShape, recipe
 from interp.publishing import publish
 from interp.settings import cache_root, figures_root, resolve_device
 from interp.stages.common import ModelRef, infra_config
+from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Results, Watcher
 from interp.stages.intervene import InterventionSettings
 from interp.stages.pairing import TransferSettings
-from interp.stages.plan import FeatureStudy, Plan
+from interp.stages.plan import Plan
 from interp.stages.probe import ProbeSettings
 from interp.stages.relearn import RelearnSettings
 from interp.stages.space import full_disk_said, require_space
@@ -31,9 +32,6 @@ from interp.verdict.judging import judge
 from interp.verdict.rule import load_rule, rule_text
 
 Evidence = Literal["probe", "transfer", "intervene", "relearn", "features"]
-
-FEATURE_FIGURES = ("features", "feature_diff", "feature_steering")
-"""What a study of features draws."""
 
 
 class StudyConfig(pydantic.BaseModel):
@@ -235,7 +233,7 @@ class Study:
         seeds, config = self.config.seeds, self.config.model_dump(mode="json")
         run = run_info(config, seeds[0] if len(seeds) == 1 else None)
         if self.config.purpose == "features":
-            return run | {"figures": list(FEATURE_FIGURES)}
+            return run | {"figures": ["features", "feature_diff", "feature_steering"]}
         return run | {"rule": rule_text()}
 
 

@@ -16,6 +16,7 @@ from interp.figures import (
     behavior,
     curves,
     evidence,
+    features,
     graft,
     preservation,
     probes,
@@ -163,6 +164,39 @@ FIGURES: dict[str, FigureSpec] = {
     ),
 }  # fmt: skip
 
+FEATURE_FIGURES: dict[str, FigureSpec] = {
+    "features": FigureSpec(
+        "Abstention features in the parent's dictionaries",
+        features.features_figure,
+        {"features": features.FEATURES},
+        "AUROC on held-out names of the single latent that was best on the development split, by "
+        "layer, at the end of the name and of the prompt, with 95% intervals over names. Rings: it "
+        "passes every filter on both splits (false discovery rate over all latents, every kind of "
+        "question, silence on plain text, held by another dictionary seed).",
+    ),
+    "feature_diff": FigureSpec(
+        "What became of the parent's feature in its children",
+        features.feature_diff_figure,
+        {"feature_diff": features.DIFF},
+        "The parent's best feature, read in each child through the parent's dictionary: how well "
+        "it still tells unknown from known, how often it fires on unknown names, how much of it "
+        "the child's own dictionary writes, and what its silence would take from the log odds of "
+        "abstaining (first order). 95% intervals; grey bars are the parent's. At the right the "
+        "class by latent scaling, against two dictionary seeds of the parent.",
+    ),
+    "feature_steering": FigureSpec(
+        "Steering children with the parent's feature",
+        features.feature_steering_figure,
+        {"feature_steering": ("seed", "member", "direction", "draw", "alpha", "group",
+                              "estimate", "lo", "hi")},
+        "Selectivity and abstention when the parent's feature is added at the last token of the "
+        "prompt, at the layer chosen on the development split; 95% intervals over names. Band: "
+        "other live latents of the same dictionary at the same length.",
+    ),
+}  # fmt: skip
+"""Of a study of features."""
+_ALL = FIGURES | FEATURE_FIGURES
+
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:
     """Refuse tables that a figure needs and that are missing, empty or short of columns.
@@ -175,7 +209,7 @@ def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIG
         InputError: names the figure, the table and the columns.
     """
     for name in names:
-        for table, columns in FIGURES[name].tables.items():
+        for table, columns in _ALL[name].tables.items():
             if table not in tables:
                 raise InputError(
                     f"figure '{name}' needs the table '{table}' with the columns "
@@ -225,7 +259,7 @@ def draw(
     look = Look.of(*(tables[name] for name in order))
     written: list[Path] = []
     for name in names:
-        spec = FIGURES[name]
+        spec = _ALL[name]
         figure = spec.function(*(tables[table] for table in spec.tables), look=look)
         written += save(figure, out / name, spec.title, str(run["run_id"]))
     return written + [write_csv(tables[name], out / f"{name}.csv") for name in sorted(tables)]

@@ -45,7 +45,25 @@ def steering_figure(steering: pd.DataFrame, *, look: Look | None = None) -> Figu
         One row of panels per member; columns J, unknown, known. The band is the range over all
         random directions of the same norm (and all seeds).
     """
-    look = look or Look.of(steering)
+    return dose_figure(
+        steering,
+        look or Look.of(steering),
+        own="parent's direction",
+        null="random directions of that norm",
+        unit="parent's norm = 1",
+    )
+
+
+def dose_figure(steering: pd.DataFrame, look: Look, *, own: str, null: str, unit: str) -> Figure:
+    """A dose-response figure; the words say what was added.
+
+    Args:
+        steering: as for `steering_figure`.
+        look: the members' styles.
+        own: what is added, as the legend names it.
+        null: what it is compared with.
+        unit: of the dose.
+    """
     members = look.order(steering["member"])
     figure = new_figure(PAGE_IN, 0.85 + 0.78 * len(members))
     axes = figure.subplots(len(members), 3, sharex=True, squeeze=False)
@@ -67,14 +85,14 @@ def steering_figure(steering: pd.DataFrame, *, look: Look | None = None) -> Figu
         row_label(axes[row, 0], member, look)
     for column, title in enumerate(GROUPS.values()):
         letter(axes[0, column], column, title)
-        axes[-1, column].set_xlabel("dose \N{GREEK SMALL LETTER ALPHA} (parent's norm = 1)")
+        axes[-1, column].set_xlabel(f"dose \N{GREEK SMALL LETTER ALPHA} ({unit})")
     handles: list[Artist] = [
-        Line2D([], [], color=INK, marker="o", ms=3.2, label="parent's direction, 95% interval"),
-        Patch(color=NULL, alpha=0.6, lw=0, label="random directions of that norm, range"),
+        Line2D([], [], color=INK, marker="o", ms=3.2, label=f"{own}, 95% interval"),
+        Patch(color=NULL, alpha=0.6, lw=0, label=f"{null}, range"),
     ]
     if (steering["direction"] == "own").any():
-        own = Line2D([], [], color=INK, marker="o", mfc="white", ms=3.2, ls="--", label="own")
-        handles.insert(1, own)
+        line = Line2D([], [], color=INK, marker="o", mfc="white", ms=3.2, ls="--", label="own")
+        handles.insert(1, line)
     legend_below(figure, handles, columns=len(handles))
     return figure
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pydantic
 
+from interp.stages.picking import Picked
 from interp.stages.reading import Cells
 
 if TYPE_CHECKING:
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interp.checkpoints import LoadedModel
-    from interp.features import Crosscoder, Cutoffs
+    from interp.features import Crosscoder, Cutoffs, Dictionary
+    from interp.features.crosscoder import Quality
     from interp.prompts import PromptSet
 
 
@@ -86,3 +89,46 @@ def text_rows(
     kept_N[offsets[:-1]] = False
     rows_NCD = torch.stack([part.read(site, "all")[kept_N] for part in acts], 1)
     return rows_NCD, prompt_N[kept_N].numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Crossed:
+    """A crosscoder over parent and child at a layer, and the class of each of its latents."""
+
+    layer: int
+    crosscoder: Crosscoder
+    classes: pd.DataFrame
+    quality: Quality
+
+    @property
+    def census(self) -> pd.DataFrame:
+        """How many latents are of each class."""
+        counts = self.classes["class"].value_counts()
+        return pd.DataFrame(
+            {
+                "layer": self.layer,
+                "class": counts.index,
+                "latents": counts.to_numpy(),
+                "fvu_parent": float(self.quality.fvu_C[0]),
+                "fvu_child": float(self.quality.fvu_C[1]),
+                "l0": self.quality.l0,
+            }
+        )
+
+    def nearest(self, dictionary: Dictionary, picked: Picked) -> dict[str, Any]:
+        """The latent that writes most like the feature in the parent, and its class."""
+        from interp.features import match_decoders
+
+        feature_1D = dictionary.decoder_MD[[picked.latent]]
+        match = match_decoders(feature_1D, self.crosscoder.decoder_CMD[0].cpu())
+        latent = int(match.index_M[0])
+        row = self.classes.iloc[latent]
+        return {
+            "cross_latent": latent,
+            "cross_cosine": float(match.cosine_M[0]),
+            "cross_class": row["class"],
+            "cross_nu_reconstruction": row["nu_reconstruction"],
+            "cross_nu_error": row["nu_error"],
+            "cross_relative_norm": row["relative_norm"],
+            "cross_null_rate": picked.of_crosscoders.null_rate,
+        }

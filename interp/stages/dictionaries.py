@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import exca
 import numpy as np
 import pandas as pd
+import pydantic
 
 from interp.features.recipe import DictionaryRecipe
 from interp.settings import cache_root
@@ -21,6 +22,30 @@ if TYPE_CHECKING:
     from interp.features import Dictionary
 
 CARD = ("fvu", "l0", "dead", "rows")
+
+
+class DictionaryRef(pydantic.BaseModel):
+    """The dictionaries of a model as a stage names them.
+
+    Attributes:
+        name: their folder's name, which holds the hash of all that made them.
+        folder: where they stand on this machine.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("folder",)
+
+    name: str
+    folder: str
+
+    @classmethod
+    def of(cls, folder: Path) -> DictionaryRef:
+        """Names a folder of dictionaries."""
+        return cls(name=folder.name, folder=str(folder))
+
+    def load(self, device: str) -> dict[int, Dictionary]:
+        """Dictionaries by layer."""
+        return load_dictionaries(Path(self.folder), device)
 
 
 class Dictionaries(Stage):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import exca
@@ -13,24 +11,18 @@ import pydantic
 
 from interp.progress import Progress, report
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
-from interp.stages.crosscoders import CrosscoderSettings, text_rows
+from interp.stages.crosscoders import CrosscoderSettings
+from interp.stages.dictionaries import DictionaryRef
 from interp.stages.dosing import Response, choose
-from interp.stages.features import DictionaryRef, FeatureSettings, Picked, Rows, read_rows
+from interp.stages.feature_pair import FeaturePair
+from interp.stages.picking import FeatureSettings, Picked
 from interp.stages.questions import Questions
-from interp.stages.readout import Readout, organism_readouts
+from interp.stages.readout import organism_readouts
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from interp.directions import Direction
-    from interp.features import Crosscoder, Dictionary
-    from interp.features.crosscoder import Quality
-
-
-_ENDS = (("", "ratio"), ("_lo", "lo"), ("_hi", "hi"))
-_RATIOS = tuple(
-    f"{name}{end}" for name in ("nu_reconstruction", "nu_error") for end in ("", "_lo", "_hi")
-)
 
 
 class DiffSettings(pydantic.BaseModel):
@@ -88,7 +80,7 @@ class FeatureDiff(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Tables `feature_diff`, `crosscoders` and `feature_steering`."""
-        pair = _Pair(self)
+        pair = self._pair()
         rows: list[dict[str, Any]] = []
         census: list[pd.DataFrame] = []
         for number, picked in enumerate(self.picked):
@@ -96,251 +88,91 @@ class FeatureDiff(Stage):
             of_layer = pair.crossed(picked)
             if all(part["layer"].iloc[0] != picked.layer for part in census):
                 census.append(of_layer.census)
-            row = picked.where | pair.read(picked) | pair.written(picked)
+            row = picked.where | pair.read(picked, self.settings.max_fvu, self.settings.max_ce_loss)
+            row |= pair.written(picked, self.phrases)
             rows.append(row | of_layer.nearest(pair.own["parent"][picked.layer], picked))
         report(Progress(self.label(), len(self.picked), len(self.picked) + 1))
         tables = {
             "feature_diff": pd.DataFrame(rows),
             "crosscoders": pd.concat(census, ignore_index=True),
-            "feature_steering": pair.steered(),
+            "feature_steering": self._steered(pair),
         }
         keys = {"seed": self.seed, "member": self.child.name, "parent": self.parent.name}
         return {name: keyed(table, keys) for name, table in tables.items()}
 
-
-@dataclass(frozen=True, eq=False)
-class _Crossed:
-    """A crosscoder over parent and child at a layer, and the class of each of its latents."""
-
-    layer: int
-    crosscoder: Crosscoder
-    classes: pd.DataFrame
-    quality: Quality
-
-    @property
-    def census(self) -> pd.DataFrame:
-        """How many latents are of each class."""
-        counts = self.classes["class"].value_counts()
-        return pd.DataFrame(
-            {
-                "layer": self.layer,
-                "class": counts.index,
-                "latents": counts.to_numpy(),
-                "fvu_parent": float(self.quality.fvu_C[0]),
-                "fvu_child": float(self.quality.fvu_C[1]),
-                "l0": self.quality.l0,
-            }
+    def _pair(self) -> FeaturePair:
+        return FeaturePair(
+            models={
+                "parent": self.parent.load(self.device),
+                "child": self.child.load(self.device),
+            },
+            own={
+                "parent": self.parent_dictionaries.load(self.device),
+                "child": self.child_dictionaries.load(self.device),
+            },
+            prompts=self.prompts,
+            dev=self.dev,
+            text=self.text.load(),
+            search=self.search,
+            crosscoder=self.crosscoder,
+            n_boot=self.settings.n_boot,
+            seed=self.seed,
+            device=self.device,
         )
 
-    def nearest(self, dictionary: Dictionary, picked: Picked) -> dict[str, Any]:
-        """The latent that writes most like the feature in the parent, and its class."""
-        from interp.features import match_decoders
-
-        feature_1D = dictionary.decoder_MD[[picked.latent]]
-        match = match_decoders(feature_1D, self.crosscoder.decoder_CMD[0].cpu())
-        latent = int(match.index_M[0])
-        row = self.classes.iloc[latent]
-        return {
-            "cross_latent": latent,
-            "cross_cosine": float(match.cosine_M[0]),
-            "cross_class": row["class"],
-            "cross_nu_reconstruction": row["nu_reconstruction"],
-            "cross_nu_error": row["nu_error"],
-            "cross_relative_norm": row["relative_norm"],
-            "cross_null_rate": picked.of_crosscoders.null_rate,
-        }
-
-
-@dataclass
-class _Pair:
-    """What a stage reads, loaded once."""
-
-    stage: FeatureDiff
-
-    def __post_init__(self) -> None:
-        stage = self.stage
-        self.models = {
-            "parent": stage.parent.load(stage.device),
-            "child": stage.child.load(stage.device),
-        }
-        self.own = {
-            "parent": stage.parent_dictionaries.load(stage.device),
-            "child": stage.child_dictionaries.load(stage.device),
-        }
-        self.text = stage.text.load()
-        self._crossed: dict[int, _Crossed] = {}
-
-    @cached_property
-    def test(self) -> dict[str, Rows]:
-        """The reported prompts in both models."""
-        return self._rows(self.stage.prompts)
-
-    @cached_property
-    def dev(self) -> dict[str, Rows]:
-        """The prompts to choose on."""
-        return self._rows(self.stage.dev)
-
-    def _rows(self, questions: Questions) -> dict[str, Rows]:
-        return {
-            name: read_rows(loaded, questions, self.stage.search)
-            for name, loaded in self.models.items()
-        }
-
-    def tokens(self, layer: int) -> tuple[Tensor, np.ndarray]:
-        """Tokens of the text in both models, [n, 2, d], and the prompt of each."""
-        return text_rows(list(self.models.values()), self.text, layer)
-
-    def read(self, picked: Picked) -> dict[str, Any]:
-        """The parent's dictionary on the child, and what the feature tells there."""
-        from interp.features import firing_ratio
-        from interp.features.card import quality
-        from interp.interventions import splice
-        from interp.stats import hierarchical_bootstrap, weighted_auroc
-
-        dictionary = self.own["parent"][picked.layer]
-        rows_NCD, _ = self.tokens(picked.layer)
-        few = self.text.where(np.arange(len(self.text)) < 200)
-        fvu = [quality(dictionary.sae, rows_NCD[:, place]).fvu for place in (0, 1)]
-        ce = [splice(loaded, few, dictionary).recovered for loaded in self.models.values()]
-        settings = self.stage.settings
-        allowed = fvu[1] <= settings.max_fvu and ce[0] - ce[1] <= settings.max_ce_loss
-        found: dict[str, Any] = {
-            **{"fvu_parent": fvu[0], "fvu_child": fvu[1]},
-            **{"ce_parent": ce[0], "ce_child": ce[1], "readable": allowed},
-        }
-        values = {}
-        for name, rows in self.test.items():
-            codes = rows.codes(dictionary, picked.layer, picked.position)
-            values[name] = codes.dense([picked.latent])
-            sought_N = rows.labels if picked.direction == "unknown" else ~rows.labels
-            auroc = hierarchical_bootstrap(
-                weighted_auroc(values[name][:, 0], sought_N),
-                rows.levels,
-                n_boot=settings.n_boot,
-                seed=self.stage.seed,
-                strata=sought_N,
-            )
-            found |= {f"auroc_{name}": auroc.estimate}
-            found |= {f"auroc_{name}_lo": auroc.lo, f"auroc_{name}_hi": auroc.hi}
-        parent = self.test["parent"]
-        sought_N = parent.labels if picked.direction == "unknown" else ~parent.labels
-        ratio = firing_ratio(
-            values["parent"][sought_N],
-            values["child"][sought_N],
-            {name: units[sought_N] for name, units in parent.levels.items()},
-            seed=self.stage.seed,
-            n_boot=settings.n_boot,
-        ).iloc[0]
-        return found | {
-            "rate_parent": ratio["first_rate"],
-            "rate_child": ratio["second_rate"],
-            **{f"firing_ratio{end}": ratio[col] for end, col in _ENDS},
-        }
-
-    def written(self, picked: Picked) -> dict[str, Any]:
-        """The feature among the child's own, in what they write, and in the abstention logit."""
-        from interp.features import classify, match_decoders, scale_dictionaries
-        from interp.interventions import attribute
-        from interp.stats import bootstrap
-
-        layer, latent = picked.layer, picked.latent
-        parent, child = self.own["parent"][layer], self.own["child"][layer]
-        match = match_decoders(parent.decoder_MD, child.decoder_MD)
-        rows_NCD, prompt_N = self.tokens(layer)
-        few = slice(self.stage.crosscoder.n_text)
-        scaling = scale_dictionaries(
-            parent.sae, child.sae, rows_NCD[few], groups=prompt_N[few].tolist()
-        )
-        null = picked.of_dictionaries
-        row = classify(scaling, cutoffs=null.cutoffs).iloc[latent]
-        found = {
-            "child_latent": int(match.index_M[latent]),
-            "cosine": float(match.cosine_M[latent]),
-            "mutual": bool(match.mutual_M[latent]),
-            "class": row["class"],
-            "null_rate": null.null_rate,
-            "cut_reconstruction": null.nu_reconstruction,
-            "cut_error": null.nu_error,
-            **{name: row[name] for name in _RATIOS},
-        }
-        for name, loaded in self.models.items():
-            rows = self.test[name]
-            asked = rows.prompts.where(rows.labels)
-            effect_N = attribute(
-                loaded, asked, parent, self.stage.phrases, position=picked.position
-            ).effect_NM[:, latent]
-            values_N = effect_N.double().numpy()
-            mean = bootstrap(
-                lambda index, values_N=values_N: float(values_N[index].mean()),
-                asked.groups,
-                seed=self.stage.seed,
-            )
-            found |= {f"effect_{name}": mean.estimate}
-            found |= {f"effect_{name}_lo": mean.lo, f"effect_{name}_hi": mean.hi}
-        return found
-
-    def crossed(self, picked: Picked) -> _Crossed:
-        """A crosscoder of the feature's layer, trained once."""
-        layer = picked.layer
-        if layer not in self._crossed:
-            settings, stage = self.stage.crosscoder, self.stage
-            rows_NCD, prompt_N = self.tokens(layer)
-            trained = settings.train(rows_NCD, stage.seed * 10, stage.device)
-            classes = settings.classes(trained, rows_NCD, prompt_N, picked.of_crosscoders.cutoffs)
-            quality = trained.quality(rows_NCD[: settings.n_text])
-            self._crossed[layer] = _Crossed(layer, trained, classes, quality)
-        return self._crossed[layer]
-
-    def steered(self) -> pd.DataFrame:
+    def _steered(self, pair: FeaturePair) -> pd.DataFrame:
         """The child's dose-response to the parent's features at the end of the prompt."""
-        dev, test = self._readouts()
         directions = [
-            self._direction(picked)
-            for picked in self.stage.picked
+            _direction(pair, picked)
+            for picked in self.picked
             if picked.position == "last_prompt" and picked.direction == "unknown"
         ]
         if not directions:
             return pd.DataFrame()
-        settings, child = self.stage.settings, self.models["child"]
+        settings, child = self.settings, pair.models["child"]
+        dev, test = organism_readouts(self.seed, child.tokenizer)
         direction, alpha = choose(child, dev, directions, settings.alphas, settings.max_known)
-        nulls = self._random(direction)
+        nulls = _others(pair, direction, settings.n_random)
         response = Response.of(child, test, direction, settings.alphas, nulls)
         net = response.net(alpha)
         return pd.DataFrame(response.rows).assign(
             layer=direction.site.layer,
-            latent=int(direction.how.rpartition(" ")[2]),
+            latent=_latent(direction),
             chosen_alpha=alpha,
             net=net.estimate,
             net_lo=net.lo,
             net_hi=net.hi,
         )
 
-    def _readouts(self) -> tuple[Readout, Readout]:
-        return organism_readouts(self.stage.seed, self.models["child"].tokenizer)
 
-    def _direction(self, picked: Picked) -> Direction:
-        """What the feature writes; as long as where it fires on unknown dev prompts."""
-        from interp.activations import Site
-        from interp.directions import Direction as Found
+def _direction(pair: FeaturePair, picked: Picked) -> Direction:
+    """What a feature writes; as long as where it fires on unknown dev prompts."""
+    from interp.activations import Site
+    from interp.directions import Direction
 
-        dictionary, rows = self.own["parent"][picked.layer], self.dev["parent"]
-        codes = rows.codes(dictionary, picked.layer, picked.position).rows(rows.labels)
-        value_N = codes.dense([picked.latent])[:, 0]
-        return Found(
-            vector_D=dictionary.decoder_MD[picked.latent],
-            norm=float(value_N[value_N > 0].mean()) if (value_N > 0).any() else 1.0,
-            site=Site("resid_post", picked.layer),
-            position=picked.position,
-            source=self.stage.parent.name,
-            how=f"latent {picked.latent}",
-        )
+    dictionary = pair.own["parent"][picked.layer]
+    codes = pair.dev_rows.codes(dictionary, picked.layer, picked.position)
+    value_N = codes.rows(pair.dev_rows.labels).dense([picked.latent])[:, 0]
+    return Direction(
+        vector_D=dictionary.decoder_MD[picked.latent],
+        norm=float(value_N[value_N > 0].mean()) if (value_N > 0).any() else 1.0,
+        site=Site("resid_post", picked.layer),
+        position=picked.position,
+        source=pair.models["parent"].checkpoint.name,
+        how=f"latent {picked.latent}",
+    )
 
-    def _random(self, direction: Direction) -> list[Tensor]:
-        """Other live latents of the same dictionary, of the same length."""
-        dictionary = self.own["parent"][direction.site.layer]
-        rows_NCD, _ = self.tokens(direction.site.layer)
-        fires_M = (dictionary.encode(rows_NCD[: self.stage.crosscoder.n_text, 0]) > 0).any(0)
-        live = np.flatnonzero(fires_M.cpu().numpy())
-        own = int(direction.how.rpartition(" ")[2])
-        drawn = np.random.default_rng([self.stage.seed, own]).permutation(live[live != own])
-        return [dictionary.decoder_MD[latent] for latent in drawn[: self.stage.settings.n_random]]
+
+def _latent(direction: Direction) -> int:
+    return int(direction.how.rpartition(" ")[2])
+
+
+def _others(pair: FeaturePair, direction: Direction, n: int) -> list[Tensor]:
+    """What other live latents of the same dictionary write, at length 1."""
+    layer, own = direction.site.layer, _latent(direction)
+    dictionary = pair.own["parent"][layer]
+    rows_NCD, _ = pair.tokens(layer)
+    fires_M = (dictionary.encode(rows_NCD[: pair.crosscoder.n_text, 0]) > 0).any(0)
+    live = np.flatnonzero(fires_M.cpu().numpy())
+    drawn = np.random.default_rng([pair.seed, own]).permutation(live[live != own])
+    return [dictionary.decoder_MD[latent] for latent in drawn[:n]]

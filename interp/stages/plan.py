@@ -7,46 +7,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pydantic
-
 from interp.checkpoints.lineage import Lineage
-from interp.features.recipe import DictionaryRecipe
 from interp.organism.recipes import RECIPES, ModelShape
 from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
 from interp.stages.common import ModelRef, Stage
-from interp.stages.crosscoders import CrosscoderSettings
-from interp.stages.dictionaries import Dictionaries
-from interp.stages.feature_diff import DiffSettings, FeatureDiff
-from interp.stages.features import DictionaryRef, Features, FeatureSettings, picked_features
+from interp.stages.dictionaries import Dictionaries, DictionaryRef
+from interp.stages.feature_diff import FeatureDiff
+from interp.stages.feature_study import FeatureStudy
+from interp.stages.features import Features
 from interp.stages.graph import Node, Results
 from interp.stages.intervene import Intervene
+from interp.stages.picking import picked_features
 from interp.stages.probe import Probe
 from interp.stages.questions import WorldPrompts
 from interp.stages.reading import Cells
 from interp.stages.relearn import Relearn
 from interp.stages.train import Train
 from interp.stages.transfer import Transfer
-
-
-class FeatureStudy(pydantic.BaseModel):
-    """Settings of the feature stages; the recipe was chosen on seed 1, which no study reports."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-    recipe: DictionaryRecipe = DictionaryRecipe(
-        architecture="batchtopk",
-        n_latents=384,
-        steps=800,
-        batch=1024,
-        lr=3e-3,
-        dead_after=50_000,
-        options={"k": 8},
-    )
-    search: FeatureSettings = FeatureSettings()
-    diff: DiffSettings = DiffSettings()
-    crosscoder: CrosscoderSettings = CrosscoderSettings()
-
 
 POSITIONS = ("entity_last", "question_last", "last_prompt")
 CELLS = Cells(positions=POSITIONS)

@@ -1,0 +1,202 @@
+"""Features: where the parent's dictionaries hold one, and what became of it in the children."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from interp.figures.panels import (
+    Mark,
+    curve,
+    dodge,
+    forest,
+    gid,
+    layer_ticks,
+    legend_below,
+    letter,
+    member_rows,
+    reference,
+)
+from interp.figures.probes import ordered_positions
+from interp.figures.steering import dose_figure
+from interp.figures.style import (
+    INK,
+    MUTED,
+    PAGE_IN,
+    Look,
+    new_figure,
+    position_label,
+    seeds_of,
+    styled,
+)
+
+BESIDE = {
+    "dense_probe_auroc": (Mark(MUTED, "s", "--", filled=False), "linear probe of the whole site"),
+    "token_lookup_auroc": (Mark("#c77400", "v", ":", filled=False), "the prompt's tokens alone"),
+}
+FEATURES = (
+    "seed", "member", "layer", "position", "direction", "auroc", "auroc_lo", "auroc_hi",
+    "dev_passes", "passes", *BESIDE,
+)  # fmt: skip
+DIFF = (
+    "seed", "member", "direction", "class", "auroc_parent", "auroc_child", "auroc_child_lo",
+    "auroc_child_hi", "firing_ratio", "firing_ratio_lo", "firing_ratio_hi", "nu_reconstruction",
+    "nu_reconstruction_lo", "nu_reconstruction_hi", "effect_parent", "effect_child",
+    "effect_child_lo", "effect_child_hi",
+)  # fmt: skip
+
+
+@styled
+def features_figure(features: pd.DataFrame, *, look: Look | None = None) -> Figure:
+    """Draw how well the best single latent tells unknown from known, by layer and position.
+
+    Args:
+        features: one row a layer, position and direction: the latent that was best on dev, with
+            its AUROC on test, its interval, the baselines and whether it passes every filter.
+        look: the members' styles (default: those of this table alone).
+
+    Returns:
+        A row of panels per member, a column per position. Rings mark latents that pass every
+        filter on dev and again on test (in any seed, where there are several).
+    """
+    look = look or Look.of(features)
+    shown = features[features["direction"] == "unknown"]
+    members, positions = look.order(shown["member"]), ordered_positions(shown)
+    figure = new_figure(PAGE_IN, 1.0 + 1.7 * len(members))
+    axes = figure.subplots(len(members), len(positions), sharey=True, squeeze=False)
+    for row, member in enumerate(members):
+        for column, position in enumerate(positions):
+            ax = axes[row, column]
+            here = shown[(shown["member"] == member) & (shown["position"] == position)]
+            _by_layer(ax, here, member, position, look)
+            layer_ticks(ax, sorted(shown["layer"].unique().tolist()))
+            ax.set_xlabel("layer")
+            letter(ax, row * len(positions) + column, f"{member}, {position_label(position)}")
+        axes[row, 0].set_ylabel("AUROC, unknown against known")
+    legend_below(
+        figure,
+        [
+            Line2D([], [], color=INK, marker="o", ms=3.2, label="best single latent"),
+            Line2D(
+                [], [], ls="", marker="o", color=INK, mfc="none", ms=6.5, label="passes all filters"
+            ),
+            *(
+                Line2D(
+                    [], [], color=m.color, marker=m.marker, mfc="white", ls=m.line, ms=3.2, label=t
+                )
+                for m, t in BESIDE.values()
+            ),
+        ],
+        columns=4,
+    )
+    return figure
+
+
+def _by_layer(ax: Axes, here: pd.DataFrame, member: str, position: str, look: Look) -> None:
+    reference(ax, 0.5)
+    for column, (mark, _) in BESIDE.items():
+        curve(ax, here, mark, member, f"{position}:{column}", x="layer", value=column, bounds=None)
+    mark = Mark(look.color(member), look.marker(member))
+    curve(
+        ax, here, mark, member, f"{position}:latent", x="layer", value="auroc",
+        bounds=("auroc_lo", "auroc_hi"),
+    )  # fmt: skip
+    passing = here[here["dev_passes"].astype(bool) & here["passes"].astype(bool)]
+    at = passing.groupby("layer")["auroc"].mean()
+    if len(seeds_of(here)) > 1:
+        at = here[here["layer"].isin(at.index)].groupby("layer")["auroc"].mean()
+    (rings,) = ax.plot(at.index, at, "o", ms=7, mfc="none", mec=mark.color, mew=0.8, zorder=4)
+    rings.set_gid(gid(member, f"{position}:passes", "any"))
+
+
+@styled
+def feature_diff_figure(feature_diff: pd.DataFrame, *, look: Look | None = None) -> Figure:
+    """Draw what became of the parent's best feature in every child.
+
+    Args:
+        feature_diff: one row a child and feature, the parent's best first; see `DIFF`.
+        look: the members' styles (default: those of this table alone).
+
+    Returns:
+        Four forest panels with a row per child: the feature's AUROC in the child, read through the
+        parent's dictionary; how often it fires on unknown names, over the parent; how much of it
+        the child's own dictionary writes; and what it does to the log odds of abstaining. Grey
+        bars are the parent's own value. The classes stand at the right.
+    """
+    look = look or Look.of(feature_diff)
+    sought = feature_diff[feature_diff["direction"] == "unknown"]
+    first = sought.groupby(["seed", "member"], sort=False).head(1)
+    members = look.order(first["member"])
+    marks = {m: Mark(look.color(m), look.marker(m)) for m in members}
+    figure = new_figure(PAGE_IN, 0.85 + 0.34 * len(members))
+    axes = figure.subplots(1, len(PANELS))
+    for index, (ax, (title, value, parents)) in enumerate(zip(axes, PANELS, strict=True)):
+        member_rows(ax, members, labels=index == 0)
+        table = first.assign(
+            estimate=first[value], lo=first[f"{value}_lo"], hi=first[f"{value}_hi"]
+        )
+        forest(ax, table, members, marks, value)
+        if isinstance(parents, float):
+            reference(ax, parents, vertical=True, strong=True)
+            reference(ax, 0.0, vertical=True)
+        else:
+            _parents(ax, first, members, parents)
+        letter(ax, index, title)
+    for y, member in enumerate(members):
+        classes = first[first["member"] == member]["class"].value_counts()
+        text = ", ".join(f"{name} {n}" if len(first) > len(members) else name
+                         for name, n in classes.items())  # fmt: skip
+        axes[-1].annotate(
+            text, xy=(1.02, y), xycoords=("axes fraction", "data"), size=6.5, va="center",
+            annotation_clip=False,
+        )  # fmt: skip
+    legend_below(
+        figure,
+        [
+            Line2D([], [], ls="", marker="|", color=MUTED, ms=8, label="in the parent"),
+            Line2D([], [], ls="", marker="o", color=INK, label="in the child, 95% interval"),
+        ],
+        columns=2,
+    )
+    return figure
+
+
+PANELS: tuple[tuple[str, str, str | float], ...] = (
+    ("AUROC", "auroc_child", "auroc_parent"),
+    ("Firing rate over the parent's", "firing_ratio", 1.0),
+    ("Share that the child writes, \N{GREEK SMALL LETTER NU}", "nu_reconstruction", 1.0),
+    ("Effect on log odds of abstaining", "effect_child", "effect_parent"),
+)
+
+
+def _parents(ax: Axes, first: pd.DataFrame, members: list[str], column: str) -> None:
+    """The parent's own values, one a seed."""
+    seeds = seeds_of(first)
+    for y, member in enumerate(members):
+        for seed, shift in zip(seeds, dodge(len(seeds), 0.34), strict=True):
+            row = first[(first["member"] == member) & (first["seed"] == seed)]
+            (bar,) = ax.plot(row[column], [y + shift] * len(row), "|", color=MUTED, ms=5, mew=1.1)
+            bar.set_gid(gid(member, column, seed))
+
+
+@styled
+def feature_steering_figure(feature_steering: pd.DataFrame, *, look: Look | None = None) -> Figure:
+    """Draw the dose-response to the parent's feature over other latents of its dictionary.
+
+    Args:
+        feature_steering: as for `steering_figure`; alpha is in units of the feature's mean value
+            where it fires in the parent.
+        look: the members' styles (default: those of this table alone).
+
+    Returns:
+        As `steering_figure`.
+    """
+    return dose_figure(
+        feature_steering,
+        look or Look.of(feature_steering),
+        own="the parent's feature",
+        null="other latents, same length",
+        unit="its value in the parent = 1",
+    )

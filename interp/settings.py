@@ -27,6 +27,15 @@ def figures_root() -> Path:
     return _root("INTERP_FIGURES", "figures")
 
 
+def saes_root() -> Path:
+    """Folder of trained dictionaries that are kept: $INTERP_SAES or ./saes.
+
+    Returns:
+        An absolute path; the folder may not exist yet.
+    """
+    return _root("INTERP_SAES", "saes")
+
+
 def resolve_device(name: str) -> str:
     """The torch device that a user's choice stands for.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,8 @@ from interp import configs
 from interp.checkpoints.lineage import Lineage
 from interp.errors import InputError
 from interp.organism.recipes import RECIPES, ModelShape, recipe
-from interp.publishing import publish
-from interp.settings import cache_root, figures_root, resolve_device
+from interp.publishing import is_published, publish
+from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef, infra_config
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Results, Watcher
@@ -137,8 +137,9 @@ class Study:
         """
         require_space()
         workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
+        plan = self._plan()
         with full_disk_said():
-            done = Graph(self._plan().nodes(), workers, self.cluster, watch).run()
+            done = Graph(plan.nodes(), workers, self.cluster, watch).run()
         # Which stage ended first is chance; tables list seeds and members as the study does.
         results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()
@@ -150,8 +151,44 @@ class Study:
             for name in ("measures", "cut_offs"):
                 write_csv(tables[name], self.folder / f"{name}.csv")
         else:
+            if self.config.purpose == "features" and not is_published(self.folder, run):
+                self._publish_features(plan, results, tables)
             publish(tables, self.folder, run)
         return StudyResult(tables, self.folder, run)
+
+    def _publish_features(
+        self, plan: Plan, results: Results, tables: Mapping[str, pd.DataFrame]
+    ) -> None:
+        """Dictionaries and feature pages of the first seed; of the others the cache has them."""
+        from interp.organism import World, entity_prompts
+        from interp.publishing import publish_dictionaries, publish_pages
+
+        seed = self.config.seeds[0]
+        members = self.config.examined or self.config.members
+        refs = {name: plan.dictionaries_of(results, seed, name) for name in members}
+        of_seed = {name: table[table["seed"] == seed] for name, table in tables.items()}
+        trained = of_seed["dictionaries"]
+        publish_dictionaries(
+            {name: Path(ref.folder) for name, ref in refs.items()},
+            trained[trained["draw"] == 0],
+            saes_root() / self.config.name,
+            f"Residual streams of the embedded lineage, seed {seed}, read on documents like those "
+            "of its pre-training; "
+            f"settings in `figures/{self.config.name}/run.json`.",
+        )
+        picked = of_seed["features"][of_seed["features"]["picked"]]
+        parent = str(picked["member"].iloc[0])
+        publish_pages(
+            self.folder / "pages",
+            picked,
+            {
+                name: results[f"train/{name}/{seed}"].load(self.device)
+                for name in (parent, *(name for name in members if name != parent))
+            },
+            refs[parent].load(self.device),
+            entity_prompts(World(seed), "test", "direct"),
+            self.config.features.search.kinds,
+        )
 
     def _plan(self) -> Plan:
         config = self.config

@@ -30,4 +30,5 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTERP_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("INTERP_FIGURES", str(tmp_path_factory.mktemp("figures")))
+        patch.setenv("INTERP_SAES", str(tmp_path_factory.mktemp("saes")))
         yield

@@ -114,11 +114,10 @@ class Batches:
                         yield {site: acts_ND[chosen] for site, acts_ND in rows.items()}
                 at += n_batches
 
-    def digest(self) -> str:
-        """Of what is trained on: the rows held back, and how many each prompt has."""
+    def digest(self, site: Site) -> str:
+        """Of what is trained on at a site: the rows held back, and how many each prompt has."""
         hashed = hashlib.sha256(self._sizes.tobytes())
-        for acts_ND in self.held().values():
-            hashed.update(acts_ND.numpy().tobytes())
+        hashed.update(self.held()[site].numpy().tobytes())
         return hashed.hexdigest()[:16]
 
     def _buffers(self, epoch: int) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -64,7 +65,9 @@ def quality(sae: Autoencoder, acts_ND: Float[Tensor, "n d"], batch: int = 4096) 
         left += float((rows - sae.decode(codes)).double().square().sum())
         active += int((codes != 0).sum())
         fires_M = fires_M | (codes != 0).any(0).cpu()
-    spread = float((acts_ND - acts_ND.mean(0)).double().square().sum()) if len(acts_ND) else 0.0
+    # In float64: rounding of the mean would give equal rows a variance.
+    mean_D = acts_ND.mean(0, dtype=torch.float64)
+    spread = float((acts_ND - mean_D).square().sum()) if len(acts_ND) else 0.0
     if not spread:
         raise InputError(f"dictionary: {len(acts_ND)} rows without variance; nothing to explain")
     dead = 1 - float(fires_M.float().mean())
@@ -93,7 +96,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads((folder / CARD).read_text(encoding="utf-8")))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{folder / CARD}: damaged: {error}; train again") from error
 
 
@@ -110,22 +113,29 @@ def check_unchanged(folder: Path, sae: Autoencoder) -> None:
     loads without a word otherwise. Nothing is done where no rows were kept.
 
     Raises:
-        InputError: other latents fire, or another reconstruction comes out.
+        InputError: other latents fire, another reconstruction comes out, or the rows are of another
+            width or damaged.
     """
     if not (folder / CHECK).is_file():
         return
     weight = next(iter(sae.parameters()))
-    held = {name: part.to(weight.device) for name, part in load_file(folder / CHECK).items()}
-    codes = sae.encode(held["acts"])
-    out, l0 = sae.decode(codes), (codes != 0).sum(-1)
-    error = float((out - held["out"]).norm() / held["out"].norm())
+    try:
+        held = {name: part.to(weight.device) for name, part in load_file(folder / CHECK).items()}
+        codes = sae.encode(held["acts"])
+        out, l0 = sae.decode(codes), (codes != 0).sum(-1)
+        before_ND, before_N = held["out"], held["l0"]
+    except (SafetensorError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{folder}: the rows kept in {CHECK} cannot be encoded: {error}; train or copy it again"
+        ) from error
+    off = float((out - before_ND).norm() / before_ND.norm())
     # Rounding may move a value over a threshold, not many of them.
-    apart = float((l0 - held["l0"]).abs().float().mean() / held["l0"].float().mean().clamp(min=1))
-    if max(error, apart) > _TOLERANCE:
+    apart = float((l0 - before_N).abs().float().mean() / before_N.float().mean().clamp(min=1))
+    if not (off <= _TOLERANCE and apart <= _TOLERANCE):  # NaN is not
         raise InputError(
             f"{folder}: the dictionary is not the one that was trained: on {len(l0)} kept rows L0 "
-            f"is {float(l0.float().mean()):.1f}, was {float(held['l0'].float().mean()):.1f}, and "
-            f"its reconstruction differs by {error:.1%}; train or copy it again"
+            f"is {float(l0.float().mean()):.1f}, was {float(before_N.float().mean()):.1f}, and "
+            f"its reconstruction differs by {off:.1%}; train or copy it again"
         )
 
 

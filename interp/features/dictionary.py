@@ -176,6 +176,35 @@ def hook_of(site: Site) -> str:
     return f"blocks.{site.layer}.{names[site.kind]}"
 
 
+def load_release(
+    release: str, sae_id: str, *, device: str = "cpu", dtype: str = "float32"
+) -> Dictionary:
+    """Fetches a published dictionary by SAELens' names, such as "gemma-scope-2b-pt-res-canonical".
+
+    Args:
+        release: of SAELens' list, or a Hugging Face id.
+        sae_id: of the release, such as "layer_20/width_16k/canonical".
+        device: it is put on.
+        dtype: of its weights.
+
+    Raises:
+        InputError: no such release or id, no connection and no copy in the Hub's cache, or weights
+            that are not finite or all zero.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            sae, config, _ = SAE.from_pretrained_with_cfg_and_sparsity(
+                release, sae_id, device, dtype=dtype
+            )
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"{release} {sae_id}: cannot be had: {str(error).strip()}") from error
+    source = f"{release}/{sae_id}"
+    _check_weights(sae.state_dict(), Path(source))
+    about = {**config, **sae.cfg.metadata.to_dict()}
+    return Dictionary(sae.eval(), _site(about.get("hook_name")), source, about)
+
+
 def _check_weights(weights: Mapping[str, Tensor], folder: Path) -> None:
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):

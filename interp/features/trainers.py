@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import logging
 import warnings
@@ -84,7 +85,7 @@ def _new(
             f"dictionary: '{name}' has no option '{wrong[0]}'{nearest(wrong[0], fields)}; there "
             f"are {', '.join(sorted(fields))}"
         )
-    options = dict(recipe.options)
+    options = copy.deepcopy(recipe.options)  # SAELens adds to the list of Matryoshka's widths
     if recipe.scale:
         options["normalize_activations"] = "expected_average_only_in"
     own_seed = hashlib.sha256(f"{seed} {site}".encode()).digest()[:4]
@@ -95,8 +96,12 @@ def _new(
             sae = cls(config)
         except (TypeError, ValueError, AssertionError) as error:
             raise InputError(f"dictionary: '{name}' with {recipe.options}: {error}") from error
-    if options.get("k", 0) and not 0 < float(config.k) <= recipe.n_latents:
-        raise InputError(f"dictionary: k={config.k} of {recipe.n_latents} latents")
+    k = getattr(config, "k", 1)  # asked for or not: the default may be too many
+    if not isinstance(k, int | float) or not 0 < k <= recipe.n_latents:
+        raise InputError(
+            f"dictionary: '{name}' with k={k} of {recipe.n_latents} latents; expected a number "
+            f"above 0, at most {recipe.n_latents}"
+        )
     return sae.to(device)
 
 

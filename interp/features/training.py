@@ -77,11 +77,15 @@ def train_dictionaries(
         **recipe.model_dump(),
         "seed": seed,
         "position": position,
-        "data": batches.digest(),
         "sites": [str(site) for site in wanted],
+        "data": {str(site): batches.digest(site) for site in wanted},
     }
-    if all((folder / str(site) / "model_card.json").is_file() for site in wanted):
-        return {site: _again(folder / str(site), request, device) for site in wanted}
+    cards = {site: read_card(folder / str(site)) for site in wanted}
+    for site, card in cards.items():
+        if card:
+            _refuse_other(folder / str(site), card, _of_site(request, site))
+    if all(cards.values()):
+        return {site: load_dictionary(folder / str(site), device=device) for site in wanted}
     run = _Run(batches, recipe, folder, request, seed, device)
     for rows in islice(batches.from_step(run.step), recipe.steps - run.step):
         run.learn(rows)
@@ -191,6 +195,7 @@ class _Run:
         card = {
             **self.request,
             **known_here,
+            **_of_site(self.request, site),
             "site": str(site),
             "sae_lens": sae_lens.__version__,
             **{name: value for name, value in asdict(found).items() if name != "dead"},
@@ -200,13 +205,17 @@ class _Run:
         write_card(place, card, saved, held_ND)
 
     def _resume(self) -> None:
-        for place in (self.folder / _STATE).glob("step-*[0-9]"):
-            found = json.loads((place / "request.json").read_text(encoding="utf-8"))
-            _refuse_other(place, found, self.request)
-            for site, trainer in self.trainers.items():
-                trainer.sae.load_weights_from_checkpoint(place / str(site))
-                trainer.load_trainer_state(place / str(site))
-            self.step = int(place.name.removeprefix("step-"))
+        places = (self.folder / _STATE).glob("step-*[0-9]")
+        steps = {int(place.name.removeprefix("step-")): place for place in places}
+        if not steps:
+            return
+        # There may be two: the one before is deleted after the last is in place.
+        self.step, place = max(steps.items())
+        found = json.loads((place / "request.json").read_text(encoding="utf-8"))
+        _refuse_other(place, found, self.request)
+        for site, trainer in self.trainers.items():
+            trainer.sae.load_weights_from_checkpoint(place / str(site))
+            trainer.load_trainer_state(place / str(site))
 
 
 @torch.no_grad()
@@ -214,8 +223,9 @@ def _set_threshold(trainer: SAETrainer[Any, Any], batches: Batches, site: Site) 
     smallest = []
     for rows in islice(batches.from_step(0), _THRESHOLD_BATCHES):
         codes = trainer.sae.encode(trainer.activation_scaler(rows[site].to(trainer.sae.device)))
-        smallest.append(codes[codes > 0].min().double())
-    trainer.sae.topk_threshold.copy_(torch.stack(smallest).mean())
+        smallest += [codes[codes > 0].min().double()] if (codes > 0).any() else []
+    if smallest:
+        trainer.sae.topk_threshold.copy_(torch.stack(smallest).mean())
 
 
 def _require_same(place: Path, trained: Quality, found: Quality) -> None:
@@ -235,11 +245,10 @@ def _require_same(place: Path, trained: Quality, found: Quality) -> None:
         )
 
 
-def _again(place: Path, request: Mapping[str, Any], device: str) -> Dictionary:
-    # The other sites of that call do not matter to this one.
-    asked = {name: value for name, value in request.items() if name != "sites"}
-    _refuse_other(place, read_card(place), asked)
-    return load_dictionary(place, device=device)
+def _of_site(request: Mapping[str, Any], site: Site) -> dict[str, Any]:
+    """What one site's dictionary depends on: the other sites of a call do not matter to it."""
+    own = {name: value for name, value in request.items() if name != "sites"}
+    return {**own, "data": request["data"][str(site)]}
 
 
 def _refuse_other(place: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

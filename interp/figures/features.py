@@ -64,24 +64,29 @@ def features_figure(features: pd.DataFrame, *, look: Look | None = None) -> Figu
     look = look or Look.of(features)
     shown = features[features["direction"] == "unknown"]
     members, positions = look.order(shown["member"]), ordered_positions(shown)
-    figure = new_figure(PAGE_IN, 1.0 + 1.7 * len(members))
-    axes = figure.subplots(len(members), len(positions), sharey=True, squeeze=False)
+    several = len(seeds_of(shown)) > 1
+    figure = new_figure(PAGE_IN, (1.15 if several else 1.0) + 1.7 * len(members))
+    axes = figure.subplots(len(members), len(positions), sharex=True, sharey=True, squeeze=False)
+    layers = sorted(shown["layer"].unique().tolist())
+    lowest = shown[["auroc_lo", *BESIDE]].min().min()
     for row, member in enumerate(members):
         for column, position in enumerate(positions):
             ax = axes[row, column]
             here = shown[(shown["member"] == member) & (shown["position"] == position)]
             _by_layer(ax, here, member, position, look)
-            layer_ticks(ax, sorted(shown["layer"].unique().tolist()))
-            ax.set_xlabel("layer")
+            layer_ticks(ax, layers)
+            ax.set_ylim(min(0.45, lowest - 0.03), 1.03)
             letter(ax, row * len(positions) + column, f"{member}, {position_label(position)}")
         axes[row, 0].set_ylabel("AUROC, unknown against known")
+    for ax in axes[-1]:
+        ax.set_xlabel("layer")
+    best = "best single latent, " + ("mean over seeds" if several else "95% interval")
+    rings = "passes all filters" + (" in any seed" if several else "")
     legend_below(
         figure,
         [
-            Line2D([], [], color=INK, marker="o", ms=3.2, label="best single latent"),
-            Line2D(
-                [], [], ls="", marker="o", color=INK, mfc="none", ms=6.5, label="passes all filters"
-            ),
+            Line2D([], [], color=INK, marker="o", ms=3.2, label=best),
+            Line2D([], [], ls="", marker="o", color=INK, mfc="none", ms=6.5, label=rings),
             *(
                 Line2D(
                     [], [], color=m.color, marker=m.marker, mfc="white", ls=m.line, ms=3.2, label=t
@@ -89,13 +94,15 @@ def features_figure(features: pd.DataFrame, *, look: Look | None = None) -> Figu
                 for m, t in BESIDE.values()
             ),
         ],
-        columns=4,
+        columns=2 if several else 4,
     )
     return figure
 
 
 def _by_layer(ax: Axes, here: pd.DataFrame, member: str, position: str, look: Look) -> None:
     reference(ax, 0.5)
+    if here.empty:
+        return
     for column, (mark, _) in BESIDE.items():
         curve(ax, here, mark, member, f"{position}:{column}", x="layer", value=column, bounds=None)
     mark = Mark(look.color(member), look.marker(member))
@@ -130,28 +137,23 @@ def feature_diff_figure(feature_diff: pd.DataFrame, *, look: Look | None = None)
     first = sought.groupby(["seed", "member"], sort=False).head(1)
     members = look.order(first["member"])
     marks = {m: Mark(look.color(m), look.marker(m)) for m in members}
-    figure = new_figure(PAGE_IN, 0.85 + 0.34 * len(members))
+    figure = new_figure(PAGE_IN, 1.0 + 0.34 * len(members))
     axes = figure.subplots(1, len(PANELS))
-    for index, (ax, (title, value, parents)) in enumerate(zip(axes, PANELS, strict=True)):
+    for index, (ax, panel) in enumerate(zip(axes, PANELS, strict=True)):
+        title, unit, value, parents, nothing = panel
         member_rows(ax, members, labels=index == 0)
         table = first.assign(
             estimate=first[value], lo=first[f"{value}_lo"], hi=first[f"{value}_hi"]
         )
         forest(ax, table, members, marks, value)
+        reference(ax, nothing, vertical=True)
         if isinstance(parents, float):
             reference(ax, parents, vertical=True, strong=True)
-            reference(ax, 0.0, vertical=True)
         else:
             _parents(ax, first, members, parents)
+        ax.set_xlabel(unit)
         letter(ax, index, title)
-    for y, member in enumerate(members):
-        classes = first[first["member"] == member]["class"].value_counts()
-        text = ", ".join(f"{name} {n}" if len(first) > len(members) else name
-                         for name, n in classes.items())  # fmt: skip
-        axes[-1].annotate(
-            text, xy=(1.02, y), xycoords=("axes fraction", "data"), size=6.5, va="center",
-            annotation_clip=False,
-        )  # fmt: skip
+    _classes(axes[-1], first, members)
     legend_below(
         figure,
         [
@@ -163,12 +165,34 @@ def feature_diff_figure(feature_diff: pd.DataFrame, *, look: Look | None = None)
     return figure
 
 
-PANELS: tuple[tuple[str, str, str | float], ...] = (
-    ("AUROC", "auroc_child", "auroc_parent"),
-    ("Firing rate over the parent's", "firing_ratio", 1.0),
-    ("Share that the child writes, \N{GREEK SMALL LETTER NU}", "nu_reconstruction", 1.0),
-    ("Effect on log odds of abstaining", "effect_child", "effect_parent"),
-)
+PANELS: tuple[tuple[str, str, str, str | float, float], ...] = (
+    ("AUROC", "unknown against known", "auroc_child", "auroc_parent", 0.5),
+    ("Firing rate", "over the parent's", "firing_ratio", 1.0, 0.0),
+    (
+        "Share written, \N{GREEK SMALL LETTER NU}",
+        "by the child's dictionary",
+        "nu_reconstruction",
+        1.0,
+        0.0,
+    ),
+    ("Effect", "on log odds of abstaining", "effect_child", "effect_parent", 0.0),
+)  # fmt: skip
+"""Title, unit, column, the parent's own (a column, or its value by definition), and none at all."""
+
+
+def _classes(ax: Axes, first: pd.DataFrame, members: list[str]) -> None:
+    """The feature's class in every child, right of its row; one a line where seeds differ."""
+    several = len(seeds_of(first)) > 1
+    ax.annotate(
+        "class (seeds)" if several else "class", xy=(1.04, 1), xytext=(0, 4), size=6.5,
+        xycoords="axes fraction", textcoords="offset points", va="baseline",
+    )  # fmt: skip
+    for y, member in enumerate(members):
+        counts = first[first["member"] == member]["class"].value_counts()
+        ax.annotate(
+            "\n".join(f"{c} ({n})" if several else c for c, n in counts.items()), size=6.5,
+            xy=(1.04, y), xycoords=("axes fraction", "data"), va="center", annotation_clip=False,
+        )  # fmt: skip
 
 
 def _parents(ax: Axes, first: pd.DataFrame, members: list[str], column: str) -> None:

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         "attribute": "attributing",
         "graft": "grafting",
         "intervene": "hooks",
+        "load_for": "splicing",
         "position_mask": "positions",
         "relearn": "relearning",
         "splice": "splicing",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from interp.activations import Site
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
-from interp.features.dictionary import Dictionary
+from interp.features.dictionary import Dictionary, load_dictionary
 from interp.interventions.edits import Edit, Patch
 from interp.interventions.hooks import intervene
 from interp.interventions.latents import Splice
@@ -40,6 +41,42 @@ class Spliced:
     def recovered(self) -> float:
         """Share of the loss between zeroed and clean that the reconstruction saves; 1 is all."""
         return (self.zeroed - self.spliced) / (self.zeroed - self.clean)
+
+
+_LARGEST_IDENTITY_ERROR = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 5e-2}
+
+
+def load_for(
+    loaded: LoadedModel,
+    folder: Path,
+    prompts: PromptSet,
+    *,
+    site: Site | None = None,
+    another_model: bool = False,
+) -> tuple[Dictionary, Spliced]:
+    """Loads a dictionary for a model and splices it in, so that a wrong site is seen at once.
+
+    Args:
+        loaded: the model.
+        folder: of the dictionary, in any format of `interp.features.formats`.
+        prompts: some text, a few prompts will do.
+        site: where, for formats that do not say.
+        another_model: as in `Dictionary.require`.
+
+    Raises:
+        InputError: as `load_dictionary`, `Dictionary.require` and `splice`; or reconstruction and
+            error together change the logits, so that the site is not what the hook reads.
+    """
+    dictionary = load_dictionary(folder, site=site, device=str(loaded.device))
+    dictionary.require(loaded, dictionary.site, another_model=another_model)
+    spliced = splice(loaded, prompts, dictionary)
+    allowed = _LARGEST_IDENTITY_ERROR.get(loaded.model.dtype, 1e-3)
+    if not spliced.identity_error <= allowed:
+        raise InputError(
+            f"{folder}: spliced in at {dictionary.site} with its error, the logits change by "
+            f"{spliced.identity_error:.1e} of the largest; expected at most {allowed:.0e}"
+        )
+    return dictionary, spliced
 
 
 @torch.no_grad()

@@ -183,7 +183,10 @@ class Plan:
             **self.common,
         )
 
-    def _trained(self, results: Results, seed: int, member: str, draw: int = 0) -> DictionaryRef:
+    def dictionaries_of(
+        self, results: Results, seed: int, member: str, draw: int = 0
+    ) -> DictionaryRef:
+        """Where the dictionaries of a trained member stand."""
         return DictionaryRef.of(self._dictionaries(seed, member, draw, results).folder)
 
     def _search(self, seed: int, member: str, results: Results) -> Stage:
@@ -191,7 +194,9 @@ class Plan:
         return Features(
             seed=seed,
             model=results[_name("train", member, seed)],
-            dictionaries=tuple(self._trained(results, seed, member, draw) for draw in range(DRAWS)),
+            dictionaries=tuple(
+                self.dictionaries_of(results, seed, member, draw) for draw in range(DRAWS)
+            ),
             prompts=WorldPrompts(world=seed, what="test"),
             dev=WorldPrompts(world=seed, what="dev"),
             generic=WorldPrompts(world=seed, what="plain"),
@@ -208,8 +213,8 @@ class Plan:
             seed=seed,
             child=results[_name("train", member, seed)],
             parent=results[_name("train", reference, seed)],
-            child_dictionaries=self._trained(results, seed, member),
-            parent_dictionaries=self._trained(results, seed, reference),
+            child_dictionaries=self.dictionaries_of(results, seed, member),
+            parent_dictionaries=self.dictionaries_of(results, seed, reference),
             picked=picked_features(results[_name("features", reference, seed)]),
             phrases=ABSTAINING_PHRASES,
             prompts=WorldPrompts(world=seed, what="test"),

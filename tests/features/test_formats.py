@@ -16,7 +16,7 @@ from torch import Tensor
 from interp.activations import Site
 from interp.checkpoints import Checkpoint
 from interp.errors import InputError
-from interp.features.dictionary import Dictionary, load_dictionary
+from interp.features.dictionary import Dictionary, load_dictionary, load_release
 from tests.checkpoints.tiny import D_MODEL, N_LAYERS, write_checkpoint
 
 D, M, K, N = 12, 40, 5, 64
@@ -240,3 +240,25 @@ def test_a_dictionary_of_another_model_or_site_is_refused(tmp_path) -> None:
     narrow = TopKSAE(TopKSAEConfig(d_in=D, d_sae=M, k=K, dtype="float32", device="cpu"))
     with pytest.raises(InputError, match=f"activations of width {D}; model has {D_MODEL}"):
         Dictionary(narrow, None, "mine", {}).require(loaded)
+
+
+def test_a_release_comes_with_its_site_and_neuronpedia_id(tmp_path, parts, monkeypatch) -> None:
+    sae = saved(tmp_path)
+    sae.cfg.metadata.neuronpedia_id = "some-model/3-res"
+    asked = []
+
+    def fetched(release, sae_id, device, dtype):
+        asked.append((release, sae_id, device, dtype))
+        return sae, {"architecture": sae.cfg.architecture()}, None
+
+    monkeypatch.setattr(SAE, "from_pretrained_with_cfg_and_sparsity", fetched)
+    dictionary = load_release("some-release", "layer_3")
+    assert asked == [("some-release", "layer_3", "cpu", "float32")]
+    assert dictionary.source == "some-release/layer_3"
+    assert dictionary.about["neuronpedia_id"] == "some-model/3-res"
+    assert dictionary.n_latents == sae.cfg.d_sae
+
+
+def test_a_release_that_is_not_there_is_named() -> None:
+    with pytest.raises(InputError, match=r"no-such-release layer_3: cannot be had"):
+        load_release("no-such-release", "layer_3")

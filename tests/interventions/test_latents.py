@@ -11,7 +11,7 @@ from interp.activations import Site, capture
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.features.dictionary import Dictionary
-from interp.interventions import ScaleLatents, Splice, intervene, splice
+from interp.interventions import Add, ScaleLatents, Splice, intervene, load_for, splice
 from interp.prompts import PromptSet, encode, render
 
 SITE = Site("resid_post", 1)
@@ -120,3 +120,41 @@ def test_what_does_not_fit_is_refused(load, prompts):
     one = PromptSet.from_records([{"prompt_id": "a", "text": "q", "should_abstain": False}])
     with pytest.raises(InputError, match="every prompt is one token long"):
         splice(loaded, one, dictionary)
+
+
+def test_scaling_and_adding_features_reach_every_generated_token(load, prompts):
+    """Cached generation equals one that runs every prefix anew, with the same edits."""
+    loaded = load("llama")
+    dictionary = topk(loaded.d_model)
+    edits = [
+        ScaleLatents(SITE, dictionary, list(range(20)), 3.0),
+        Add(SITE, dictionary.decoder_MD[7], 2.0),
+    ]
+    batch = encode(render(prompts, loaded.tokenizer), loaded.tokenizer, side="left")
+    mask_BT = batch.attention_mask_BT.bool()
+    settings = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False, "pad_token_id": 0}
+    found = []
+    for cached in (True, False):
+        with torch.no_grad(), intervene(loaded, edits, mask_BT, generated=True):
+            found.append(loaded.model.generate(**batch.inputs, use_cache=cached, **settings))
+    assert torch.equal(*found)
+    with torch.no_grad():
+        plain = loaded.model.generate(**batch.inputs, **settings)
+    assert not torch.equal(found[0], plain)
+
+
+def test_loading_for_a_model_splices_and_refuses_what_does_not_fit(load, prompts, tmp_path):
+    loaded = load("llama")
+    dictionary = topk(loaded.d_model)
+    dictionary.sae.cfg.metadata.hook_name = "blocks.1.hook_resid_post"
+    dictionary.sae.save_model(tmp_path / "right")
+    found, spliced = load_for(loaded, tmp_path / "right", prompts)
+    assert found.site == SITE
+    assert spliced == splice(loaded, prompts, dictionary)
+    assert spliced.identity_error < 1e-5
+    topk(7).sae.save_model(tmp_path / "wide")
+    with pytest.raises(InputError, match="for activations of width 7"):
+        load_for(loaded, tmp_path / "wide", prompts, site=SITE)
+    topk(loaded.d_model).sae.save_model(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="does not say its site"):
+        load_for(loaded, tmp_path / "nowhere", prompts)

@@ -16,6 +16,12 @@ UNPUBLISHED = ("items",)
 """Tables too long to stand beside the figures; the cache has them as parquet."""
 
 
+def is_published(folder: Path, run: Mapping[str, Any]) -> bool:
+    """Whether this very run stands in the folder, whole."""
+    stamp = folder / "run.json"
+    return stamp.exists() and stamp.read_text(encoding="utf-8") == _stamp(run)
+
+
 def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, Any]) -> None:
     """Writes tables, figures and report, unless this very run already stands there.
 
@@ -25,16 +31,15 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
         run: as from `interp.tables.run_info`; its `figures` names those to draw (default: all, and
             the report).
     """
-    stamp = folder / "run.json"
-    text = json.dumps(run, indent=1, sort_keys=True) + "\n"
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
+    if is_published(folder, run):
         return
+    stamp = folder / "run.json"
     stamp.unlink(missing_ok=True)
     for name, frame in tables.items():
         if name not in UNPUBLISHED:
             write_csv(frame, folder / f"{name}.csv")
     redraw(folder, run)
-    stamp.write_text(text, encoding="utf-8")
+    stamp.write_text(_stamp(run), encoding="utf-8")
 
 
 def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
@@ -62,3 +67,7 @@ def _read(path: Path) -> pd.DataFrame:
     frame = read_csv(path)
     words = [name for name in ("parent", "call") if name in frame]
     return frame.assign(**{name: frame[name].fillna("") for name in words})
+
+
+def _stamp(run: Mapping[str, Any]) -> str:
+    return json.dumps(run, indent=1, sort_keys=True) + "\n"

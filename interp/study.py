@@ -34,6 +34,10 @@ from interp.verdict.rule import load_rule, rule_text
 Evidence = Literal["probe", "transfer", "intervene", "relearn", "features"]
 
 
+FEATURE_FIGURES = ("features", "feature_diff", "feature_steering")
+"""What a study of features draws, each of the table of its name, where there is one."""
+
+
 class StudyConfig(pydantic.BaseModel):
     """A study as its YAML file states it.
 
@@ -144,6 +148,8 @@ class Study:
         results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()
         tables = self._tables(results)
+        if self.config.purpose == "features":
+            run["figures"] = [name for name in FEATURE_FIGURES if name in tables]
         store = cache_root() / "studies" / self.config.name
         for name, frame in tables.items():
             write_table(frame, store / f"{name}.parquet", run)
@@ -237,7 +243,8 @@ class Study:
                     pieces.setdefault(name, []).append(frame)
         tables = {name: pd.concat(frames, ignore_index=True) for name, frames in pieces.items()}
         if self.config.purpose == "features":
-            return tables
+            # Without a feature at the end of the prompt there is nothing to steer with.
+            return {name: table for name, table in tables.items() if len(table)}
         parents = {name: entry.parent or "" for name, entry in self.lineage.members.items()}
         tables["measures"].insert(2, "parent", tables["measures"]["member"].map(parents))
         manifests = self._manifests(results)
@@ -269,9 +276,7 @@ class Study:
     def _run_info(self) -> dict[str, Any]:
         seeds, config = self.config.seeds, self.config.model_dump(mode="json")
         run = run_info(config, seeds[0] if len(seeds) == 1 else None)
-        if self.config.purpose == "features":
-            return run | {"figures": ["features", "feature_diff", "feature_steering"]}
-        return run | {"rule": rule_text()}
+        return run if self.config.purpose == "features" else run | {"rule": rule_text()}
 
 
 def train_members(

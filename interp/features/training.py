@@ -229,7 +229,7 @@ def _set_threshold(trainer: SAETrainer[Any, Any], batches: Batches, site: Site) 
 
 
 def _require_same(place: Path, trained: Quality, found: Quality) -> None:
-    if not found.l0:
+    if not (found.l0 and trained.l0):
         shutil.rmtree(place)
         raise InputError(
             f"{place}: all latents are dead: none fires on {found.rows} rows; lower the learning "

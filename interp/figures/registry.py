@@ -172,7 +172,8 @@ FEATURE_FIGURES: dict[str, FigureSpec] = {
         "AUROC on held-out names of the single latent that was best on the development split, by "
         "layer, at the end of the name and of the prompt, with 95% intervals over names. Rings: it "
         "passes every filter on both splits (false discovery rate over all latents, every kind of "
-        "question, silence on plain text, held by another dictionary seed).",
+        "question, silence on plain text, held by another dictionary seed), in any seed where there "
+        "are several.",
     ),
     "feature_diff": FigureSpec(
         "What became of the parent's feature in its children",

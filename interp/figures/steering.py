@@ -108,6 +108,8 @@ def _dose_panel(
             spread.index, spread["min"], spread["max"], color=NULL, alpha=0.6, lw=0, zorder=0
         )
         band.set_gid(gid(member, f"{group}:random", "all"))
+    if not (here["direction"] == "own").any():
+        shift = 0.0
     for sign, (direction, (_, filled, ls)) in zip((1, -1), DIRECTIONS.items(), strict=True):
         rows = here[here["direction"] == direction]
         mark = Mark(look.color(member), look.marker(member), ls, filled)

@@ -92,7 +92,6 @@ def attribute(
     if bool((span_N2.diff(dim=1) != 1).any()):
         raise InputError(f"attribute: '{position}' reads several tokens; expected one a prompt")
     first = _first_tokens(loaded, texts, phrases)
-    decoder_MD = dictionary.sae.W_dec.detach()
     effect_NM = torch.empty(len(texts), dictionary.n_latents)
     logodds_N = torch.empty(len(texts))
     lengths = encode(texts, loaded.tokenizer).lengths_B.tolist()
@@ -108,9 +107,12 @@ def attribute(
             others_BV = logits_BV.index_fill(1, first.to(logits_BV.device), -torch.inf)
             odds_B = abstain_B - others_BV.logsumexp(1)
             (grad_BD,) = torch.autograd.grad(odds_B.sum(), watch.seen[0])
-        acts_BD = watch.seen[0].detach()
-        codes_BM = dictionary.encode(acts_BD)
-        effect_NM[rows] = (codes_BM * (grad_BD.to(decoder_MD) @ decoder_MD.T)).float().cpu()
+        codes_BM = dictionary.encode(watch.seen[0].detach()).requires_grad_()
+        # Through the decoder as it is: some divide by norms, or multiply the input's scale back.
+        with torch.enable_grad():
+            out_BD = dictionary.sae.decode(codes_BM)
+        (slope_BM,) = torch.autograd.grad(out_BD, codes_BM, grad_BD.to(out_BD))
+        effect_NM[rows] = (codes_BM.detach() * slope_BM).float().cpu()
         logodds_N[rows] = odds_B.detach().cpu()
     return Attribution(effect_NM, logodds_N)
 

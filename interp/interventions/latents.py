@@ -64,14 +64,13 @@ class ScaleLatents:
         self, acts_ND: Float[Tensor, "n d"], row_N: Int[Tensor, " n"], column_N: Int[Tensor, " n"]
     ) -> Float[Tensor, "n d"]:
         """The edited activations of the chosen positions."""
-        codes_NM = self.dictionary.encode(acts_ND)
-        scaled_NM = codes_NM.clone()
+        scaled_NM = self.dictionary.encode(acts_ND)
         scaled_NM[:, list(self.latents)] *= self.factor
         with torch.no_grad():
-            decode = self.dictionary.sae.decode
-            # Both decoded alike: biases and scales of the architecture cancel.
-            change_ND = decode(scaled_NM) - decode(codes_NM)
-        return acts_ND + change_ND.to(acts_ND)
+            scaled_ND = self.dictionary.sae.decode(scaled_NM)
+        # Both decoded alike: biases and scales of the architecture cancel. Encoded anew for the
+        # second, since some architectures keep the input's scale for one decoding only.
+        return acts_ND + (scaled_ND.to(acts_ND) - self.dictionary.reconstruct(acts_ND))
 
     def check(self, d_model: int, n_rows: int, n_columns: int) -> None:
         """Refuses latents that there are not, or a dictionary that does not fit."""

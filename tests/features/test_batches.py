@@ -27,7 +27,9 @@ def numbered(lengths):
 def stream(batches, n, step=0):
     """Numbers of the tokens in some batches, [batches, rows]; at other sites they are the same."""
     found = list(islice(batches.from_step(step), n))
-    assert all(torch.equal(rows[site], -rows[POST]) for rows in found for site in rows if site != POST)
+    assert all(
+        torch.equal(rows[site], -rows[POST]) for rows in found for site in rows if site != POST
+    )
     assert all(set(rows) == set(batches.sites) for rows in found)
     return np.array([rows[POST][:, 0].int().tolist() for rows in found])
 
@@ -175,7 +177,9 @@ def test_the_digest_is_of_rows_and_lengths():
     assert one.digest(POST) == made([4] * 10, options, sites=[POST]).digest(POST)
 
 
-@pytest.mark.parametrize(("position", "value"), [("all", np.nan), ("all", np.inf), ("last", np.nan)])
+@pytest.mark.parametrize(
+    ("position", "value"), [("all", np.nan), ("all", np.inf), ("last", np.nan)]
+)
 @pytest.mark.parametrize("prompt", [0, 3, 7])
 def test_what_is_not_finite_is_refused_with_its_site_and_prompt(position, value, prompt):
     acts_ND = np.ones((40, D), np.float32)
@@ -193,8 +197,15 @@ def test_what_is_not_finite_is_refused_with_its_site_and_prompt(position, value,
 def test_what_is_skipped_may_be_anything():
     acts_ND = np.ones((40, D), np.float32)
     acts_ND[::5] = np.nan
-    batches = Batches(captured({POST: acts_ND}, [5] * 8), [POST], "all", batch=2, seed=0,
-                      skip_first=1, held_back=0.2)
+    batches = Batches(
+        captured({POST: acts_ND}, [5] * 8),
+        [POST],
+        "all",
+        batch=2,
+        seed=0,
+        skip_first=1,
+        held_back=0.2,
+    )
     assert (batches.first()[POST] == 1).all()
 
 

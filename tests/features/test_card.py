@@ -159,7 +159,9 @@ def test_what_is_unchanged_loads_in_both_precisions(tmp_path):
         loaded = load_dictionary(tmp_path, dtype=dtype)
         assert loaded.sae.W_dec.dtype == getattr(torch, dtype)
         assert loaded.about["seed"] == 1
-    torch.testing.assert_close(load_dictionary(tmp_path).encode(rows()), sae.encode(rows()).detach())
+    torch.testing.assert_close(
+        load_dictionary(tmp_path).encode(rows()), sae.encode(rows()).detach()
+    )
 
 
 def test_a_threshold_that_was_lost_is_refused_with_l0_then_and_now(tmp_path):

@@ -250,3 +250,22 @@ def test_what_does_not_fit_is_refused(load: Load):
         attribute(loaded, prompts, dictionary, PHRASES, site=Site("resid_post", 2))
     with pytest.raises(InputError, match="'' has no token of its own after the prompt"):
         attribute(loaded, prompts, dictionary, ["w17", ""])
+
+
+def test_decoder_norms_that_decoding_divides_by_do_not_count(load: Load):
+    """Folding them into the encoder leaves the function, and so the effects, as they are."""
+    loaded = exactly(load("llama"))
+    d = loaded.d_model
+    torch.manual_seed(3)
+    config = TopKSAEConfig(
+        d_in=d, d_sae=4 * d, k=6, dtype="float64", device="cpu", rescale_acts_by_decoder_norm=True
+    )
+    sae = TopKSAE(config)
+    with torch.no_grad():
+        sae.W_dec.mul_(torch.rand(4 * d, 1, dtype=torch.float64) * 3 + 0.5)
+    prompts = of(TEXTS)
+    plain = attribute(loaded, prompts, Dictionary(sae, SITE, "made", {}), PHRASES)
+    sae.fold_W_dec_norm()
+    folded = attribute(loaded, prompts, Dictionary(sae, SITE, "made", {}), PHRASES)
+    assert float(plain.effect_NM.abs().max()) > 1e-6
+    torch.testing.assert_close(plain.effect_NM, folded.effect_NM, rtol=1e-5, atol=1e-9)

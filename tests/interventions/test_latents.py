@@ -158,3 +158,25 @@ def test_loading_for_a_model_splices_and_refuses_what_does_not_fit(load, prompts
     topk(loaded.d_model).sae.save_model(tmp_path / "nowhere")
     with pytest.raises(InputError, match="does not say its site"):
         load_for(loaded, tmp_path / "nowhere", prompts)
+
+
+@pytest.mark.parametrize("kept", ["layer_norm", "none"])
+def test_a_dictionary_that_keeps_the_inputs_scale_is_scaled_too(loaded, prompts, kept):
+    config = StandardSAEConfig(
+        d_in=loaded.d_model,
+        d_sae=4 * loaded.d_model,
+        dtype="float32",
+        device="cpu",
+        normalize_activations=kept,
+    )
+    torch.manual_seed(1)
+    dictionary = of(StandardSAE(config))
+    acts_ND = capture(loaded, prompts, [SITE], ["last_prompt"]).read(SITE, "last_prompt")
+    rows = torch.arange(len(acts_ND))
+    every = list(range(dictionary.n_latents))
+    silent = ScaleLatents(SITE, dictionary, every, 0.0).apply(acts_ND, rows, rows)
+    zeros_NM = torch.zeros(len(acts_ND), dictionary.n_latents)
+    with torch.no_grad():
+        dictionary.sae.encode(acts_ND)
+        bias_ND = dictionary.sae.decode(zeros_NM)
+    torch.testing.assert_close(silent, acts_ND - dictionary.reconstruct(acts_ND) + bias_ND)

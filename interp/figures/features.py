@@ -210,15 +210,15 @@ def feature_steering_figure(feature_steering: pd.DataFrame, *, look: Look | None
     """Draw the dose-response to the parent's feature over other latents of its dictionary.
 
     Args:
-        feature_steering: as for `steering_figure`; alpha is in units of the feature's mean value
-            where it fires in the parent.
+        feature_steering: as for `steering_figure`, with rank, of which 0 is shown: the parent's
+            best feature; alpha is in units of its mean value where it fires in the parent.
         look: the members' styles (default: those of this table alone).
 
     Returns:
         As `steering_figure`.
     """
     return dose_figure(
-        feature_steering,
+        feature_steering[feature_steering["rank"] == 0],
         look or Look.of(feature_steering),
         own="the parent's feature",
         null="other latents, same length",

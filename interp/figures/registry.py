@@ -172,7 +172,7 @@ FEATURE_FIGURES: dict[str, FigureSpec] = {
         "AUROC on held-out names of the single latent that was best on the development split, by "
         "layer, at the end of the name and of the prompt, with 95% intervals over names. Rings: it "
         "passes every filter on both splits (false discovery rate over all latents, every kind of "
-        "question, silence on plain text, held by another dictionary seed), in any seed where there "
+        "question, silence on plain text, held by another dictionary seed), in any seed if there "
         "are several.",
     ),
     "feature_diff": FigureSpec(
@@ -188,10 +188,10 @@ FEATURE_FIGURES: dict[str, FigureSpec] = {
     "feature_steering": FigureSpec(
         "Steering children with the parent's feature",
         features.feature_steering_figure,
-        {"feature_steering": ("seed", "member", "direction", "draw", "alpha", "group",
+        {"feature_steering": ("seed", "member", "rank", "direction", "draw", "alpha", "group",
                               "estimate", "lo", "hi")},
-        "Selectivity and abstention when the parent's feature is added at the last token of the "
-        "prompt, at the layer chosen on the development split; 95% intervals over names. Band: "
+        "Selectivity and abstention when the parent's best feature is added at the last token of "
+        "the prompt, in its own layer; 95% intervals over names. Band: "
         "other live latents of the same dictionary at the same length.",
     ),
 }  # fmt: skip

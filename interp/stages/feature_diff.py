@@ -71,7 +71,7 @@ class FeatureDiff(Stage):
     search: FeatureSettings = FeatureSettings()
     settings: DiffSettings = DiffSettings()
     crosscoder: CrosscoderSettings = CrosscoderSettings()
-    infra: exca.TaskInfra = task_infra("1")
+    infra: exca.TaskInfra = task_infra("2")
 
     def label(self) -> str:
         """What a progress display calls it."""
@@ -88,7 +88,11 @@ class FeatureDiff(Stage):
             of_layer = pair.crossed(picked)
             if all(part["layer"].iloc[0] != picked.layer for part in census):
                 census.append(of_layer.census)
-            row = picked.where | pair.read(picked, self.settings.max_fvu, self.settings.max_ce_loss)
+            row = (
+                {"rank": number}
+                | picked.where
+                | pair.read(picked, self.settings.max_fvu, self.settings.max_ce_loss)
+            )
             row |= pair.written(picked, self.phrases)
             rows.append(row | of_layer.nearest(pair.own["parent"][picked.layer], picked))
         report(Progress(self.label(), len(self.picked), len(self.picked) + 1))
@@ -121,28 +125,31 @@ class FeatureDiff(Stage):
         )
 
     def _steered(self, pair: FeaturePair) -> pd.DataFrame:
-        """The child's dose-response to the parent's features at the end of the prompt."""
-        directions = [
-            _direction(pair, picked)
+        """The child's dose-response to each of the parent's features at the end of the prompt.
+
+        Columns beside the dose-response: layer, latent, rank (0: the parent's best), the strength
+        chosen on dev and, at it, the gain of J beyond other latents (net, net_lo, net_hi).
+        """
+        sought = [
+            picked
             for picked in self.picked
             if picked.position == "last_prompt" and picked.direction == "unknown"
         ]
-        if not directions:
-            return pd.DataFrame()
         settings, child = self.settings, pair.models["child"]
         dev, test = organism_readouts(self.seed, child.tokenizer)
-        direction, alpha = choose(child, dev, directions, settings.alphas, settings.max_known)
-        nulls = _others(pair, direction, settings.n_random)
-        response = Response.of(child, test, direction, settings.alphas, nulls)
-        net = response.net(alpha)
-        return pd.DataFrame(response.rows).assign(
-            layer=direction.site.layer,
-            latent=_latent(direction),
-            chosen_alpha=alpha,
-            net=net.estimate,
-            net_lo=net.lo,
-            net_hi=net.hi,
-        )
+        parts = []
+        for rank, picked in enumerate(sought):
+            direction = _direction(pair, picked)
+            _, alpha = choose(child, dev, [direction], settings.alphas, settings.max_known)
+            nulls = _others(pair, picked, settings.n_random)
+            response = Response.of(child, test, direction, settings.alphas, nulls)
+            net = response.net(alpha)
+            where = {
+                **{"layer": picked.layer, "latent": picked.latent, "rank": rank},
+                **{"chosen_alpha": alpha, "net": net.estimate, "net_lo": net.lo, "net_hi": net.hi},
+            }
+            parts.append(keyed(pd.DataFrame(response.rows), where))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _direction(pair: FeaturePair, picked: Picked) -> Direction:
@@ -163,16 +170,12 @@ def _direction(pair: FeaturePair, picked: Picked) -> Direction:
     )
 
 
-def _latent(direction: Direction) -> int:
-    return int(direction.how.rpartition(" ")[2])
-
-
-def _others(pair: FeaturePair, direction: Direction, n: int) -> list[Tensor]:
+def _others(pair: FeaturePair, picked: Picked, n: int) -> list[Tensor]:
     """What other live latents of the same dictionary write, at length 1."""
-    layer, own = direction.site.layer, _latent(direction)
-    dictionary = pair.own["parent"][layer]
-    rows_NCD, _ = pair.tokens(layer)
+    dictionary = pair.own["parent"][picked.layer]
+    rows_NCD, _ = pair.tokens(picked.layer)
     fires_M = (dictionary.encode(rows_NCD[: pair.crosscoder.n_text, 0]) > 0).any(0)
     live = np.flatnonzero(fires_M.cpu().numpy())
-    drawn = np.random.default_rng([pair.seed, own]).permutation(live[live != own])
+    draw = np.random.default_rng([pair.seed, picked.latent])
+    drawn = draw.permutation(live[live != picked.latent])
     return [dictionary.decoder_MD[latent] for latent in drawn[:n]]

@@ -108,4 +108,7 @@ def _steering(rng: np.random.Generator, fires: float) -> Iterator[dict[str, Any]
                 found = nothing | {"estimate": value}
                 if direction == "parent":
                     found |= {"lo": value - 0.05, "hi": value + 0.04}
-                yield {"direction": direction, "draw": draw, "alpha": alpha, "group": group} | found
+                yield {
+                    **{"rank": 0, "direction": direction, "draw": draw},
+                    **{"alpha": alpha, "group": group},
+                } | found

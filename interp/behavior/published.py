@@ -1,0 +1,221 @@
+"""AbstentionBench's own table of results, read again: who abstains, and what post-training changed.
+
+The published drop of 24 points in recall (Kirichenko et al. 2025, arXiv 2506.09038) is the mean of
+two pairs of models, each an instruct model and the one distilled from it to reason, over datasets
+weighted alike. The base models stand as low as the reasoning ones, so that what is lost is what
+instruction tuning had added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from interp.configs import nearest
+from interp.errors import InputError
+from interp.stats import Interval, bootstrap
+
+COLUMNS = {
+    "model_name_formatted": "model",
+    "scenario_label": "scenario",
+    "dataset_name_formatted": "dataset",
+    "post_training_stage": "stage",
+    "precision": "precision",
+    "recall": "recall",
+    "f1_score": "f1",
+}
+MEASURES = ("recall", "precision", "f1")
+PAIRS = (
+    ("Llama 3.3 70B Instruct", "DeepSeek R1 Distill Llama 70B"),
+    ("Qwen2.5 32B", "S1.1 32B"),
+)
+"""Instruct parent and reasoning child, as the table names them."""
+THREE_WAY = ("Llama 3.1 70B Base", *PAIRS[0])
+"""Base, instruct, reasoning: one family, though the base is of the release before."""
+
+
+def read_performance(path: Path, *, fewest: int = 20) -> pd.DataFrame:
+    """Reads `analysis/abstention_performance.csv` of the AbstentionBench repository.
+
+    Args:
+        path: of the file.
+        fewest: datasets that a model must have; those with fewer are fragments of runs.
+
+    Returns:
+        model, scenario, dataset, stage, precision, recall, f1; NaN where a rate has no
+        denominator.
+
+    Raises:
+        InputError: no such file, no table, a column that is missing, a rate that is not a number
+            or outside [0, 1], a dataset twice for one model, or nothing left.
+    """
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values={c: [""] for c in COLUMNS})
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error})") from error
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise InputError(
+            f"{path}: no column '{missing[0]}'{nearest(missing[0], table.columns)}; expected "
+            f"{', '.join(COLUMNS)}"
+        )
+    table = table[list(COLUMNS)].rename(columns=COLUMNS)
+    for name in MEASURES:
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+        outside = table[name].notna() & ~table[name].between(0, 1)
+        if outside.any():
+            row = int(np.argmax(outside))
+            raise InputError(
+                f"{path}, row {row + 2}: {name} {table[name].iloc[row]:g}; expected 0 to 1"
+            )
+    twice = table.duplicated(["model", "scenario", "dataset"])
+    if twice.any():
+        row = table[twice].iloc[0]
+        raise InputError(f"{path}: {row['model']} has the dataset {row['dataset']} twice")
+    n_datasets = table.groupby("model")["dataset"].transform("size")
+    kept = table[n_datasets >= fewest].reset_index(drop=True)
+    if kept.empty:
+        raise InputError(f"{path}: no model has {fewest} datasets")
+    return kept
+
+
+def means(
+    table: pd.DataFrame,
+    measure: str = "recall",
+    *,
+    models: Sequence[str] | None = None,
+    by: str | None = None,
+    seed: int = 0,
+    n_boot: int = 5000,
+) -> pd.DataFrame:
+    """Mean of a measure over datasets, each counting alike.
+
+    Args:
+        table: as from `read_performance`.
+        measure: "recall", "precision" or "f1".
+        models: default: all.
+        by: "scenario" for a mean within each.
+        seed: of the resampling.
+        n_boot: resamples of datasets.
+
+    Returns:
+        model, the `by` column, estimate, lo, hi (95%, over datasets), datasets (with a value).
+
+    Raises:
+        InputError: an unknown measure or model.
+    """
+    rows = []
+    for model in dict.fromkeys(table["model"]) if models is None else models:
+        of_model = _of(table, model, measure)
+        for key, part in of_model.groupby(by, sort=False) if by else [(None, of_model)]:
+            value = _mean(part[measure].to_numpy(), seed, n_boot)
+            where = {"model": model} | ({by: key} if by else {})
+            rows.append(where | _columns(value) | {"datasets": len(part)})
+    return pd.DataFrame(rows)
+
+
+def changes(
+    table: pd.DataFrame, measure: str = "recall", pairs: Sequence[tuple[str, str]] = PAIRS
+) -> pd.DataFrame:
+    """Child minus parent on every dataset that both have a value on.
+
+    Args:
+        table: as from `read_performance`.
+        measure: "recall", "precision" or "f1".
+        pairs: parent and child.
+
+    Returns:
+        parent, child, scenario, dataset, before, after, change.
+
+    Raises:
+        InputError: an unknown measure or model, or a pair without a common dataset.
+    """
+    parts = []
+    for parent, child in pairs:
+        keys = ["scenario", "dataset"]
+        before, after = (_of(table, name, measure)[[*keys, measure]] for name in (parent, child))
+        both = before.merge(after, on=keys, suffixes=("_before", "_after"))
+        if both.empty:
+            raise InputError(f"{parent} and {child} have no dataset in common")
+        both.columns = pd.Index([*keys, "before", "after"])
+        both["change"] = both["after"] - both["before"]
+        both.insert(0, "child", child)
+        both.insert(0, "parent", parent)
+        parts.append(both)
+    return pd.concat(parts, ignore_index=True)
+
+
+def mean_changes(
+    table: pd.DataFrame,
+    measure: str = "recall",
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+    *,
+    seed: int = 0,
+    n_boot: int = 5000,
+) -> pd.DataFrame:
+    """Mean change of each pair, and of all pairs together, resampling datasets.
+
+    All pairs move with a dataset when it is drawn, since they were asked the same questions.
+
+    Args:
+        table: as from `read_performance`.
+        measure: "recall", "precision" or "f1".
+        pairs: parent and child.
+        seed: of the resampling.
+        n_boot: resamples.
+
+    Returns:
+        A row a pair, and a last one named "all": parent, child, estimate, lo, hi, datasets, fell
+        (on how many it fell), least and most (the mean with any one dataset left out).
+
+    Raises:
+        InputError: as `changes`.
+    """
+    each = changes(table, measure, pairs)
+    wide = each.pivot_table(
+        index=["scenario", "dataset"], columns=["parent", "child"], values="change"
+    )
+    rows = []
+    for parent, child in pairs:
+        change_N = wide[parent, child].dropna().to_numpy()
+        rows.append({"parent": parent, "child": child} | _summary(change_N, seed, n_boot))
+    together_N = wide.dropna().mean(axis=1).to_numpy()
+    rows.append({"parent": "all", "child": "all"} | _summary(together_N, seed, n_boot))
+    return pd.DataFrame(rows)
+
+
+def _summary(change_N: np.ndarray, seed: int, n_boot: int) -> dict[str, float | int]:
+    without_N = (change_N.sum() - change_N) / max(len(change_N) - 1, 1)
+    return {
+        **_columns(_mean(change_N, seed, n_boot)),
+        "datasets": len(change_N),
+        "fell": int((change_N < 0).sum()),
+        "least": float(without_N.min()),
+        "most": float(without_N.max()),
+    }
+
+
+def _mean(value_N: np.ndarray, seed: int, n_boot: int) -> Interval:
+    return bootstrap(
+        lambda index: float(value_N[index].mean()),
+        np.arange(len(value_N)),
+        n_boot=n_boot,
+        seed=seed,
+    )
+
+
+def _columns(value: Interval) -> dict[str, float]:
+    return {"estimate": value.estimate, "lo": value.lo, "hi": value.hi}
+
+
+def _of(table: pd.DataFrame, model: str, measure: str) -> pd.DataFrame:
+    """A model's rows that have a value."""
+    if measure not in MEASURES:
+        raise InputError(f"'{measure}' is no measure of the table; there are {', '.join(MEASURES)}")
+    if model not in set(table["model"]):
+        names = sorted(set(table["model"]))
+        raise InputError(f"the table has no model '{model}'{nearest(model, names)}")
+    return table[(table["model"] == model) & table[measure].notna()]

@@ -112,8 +112,12 @@ def test_unsteered_rates_are_those_without_a_feature(result: StudyResult) -> Non
         pytest.skip("no feature at the end of the prompt was picked in this micro model")
     at_rest = steering[steering["alpha"] == 0]
     assert set(at_rest["direction"]) == {"parent"}
-    wide = at_rest.set_index("group")["estimate"]
-    assert wide["J"] == pytest.approx(wide["unknown"] - wide["known"])
+    rates = at_rest.pivot(index="rank", columns="group", values="estimate")
+    assert rates["J"].to_numpy() == pytest.approx(
+        (rates["unknown"] - rates["known"]).to_numpy(), abs=1e-12
+    )
+    # The model is the same, whichever feature is not added.
+    assert rates.to_numpy() == pytest.approx(rates.iloc[[0] * len(rates)].to_numpy(), abs=1e-12)
 
 
 def test_a_second_run_computes_nothing(run: Run, result: StudyResult) -> None:

@@ -105,6 +105,20 @@ def note(folder: Path, **values: Any) -> None:
     _write(folder, read_card(folder) | values)
 
 
+def refuse_other(place: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Refuses what was trained otherwise than is asked for now.
+
+    Raises:
+        InputError: a field differs; the message names it.
+    """
+    for name, value in json.loads(json.dumps(dict(asked))).items():
+        if found.get(name) != value:
+            raise InputError(
+                f"{place}: trained with `{name}` {found.get(name)}, not {value} as asked for now; "
+                "delete the folder or choose another one"
+            )
+
+
 @torch.no_grad()
 def check_unchanged(folder: Path, sae: Autoencoder) -> None:
     """Refuses a dictionary that does not do to the kept rows what it did when it was trained.

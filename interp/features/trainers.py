@@ -86,6 +86,9 @@ def _new(
             f"are {', '.join(sorted(fields))}"
         )
     options = copy.deepcopy(recipe.options)  # SAELens adds to the list of Matryoshka's widths
+    k = options.get("k")
+    if isinstance(k, float) and k.is_integer():
+        options["k"] = int(k)  # YAML's 32.0, where torch wants 32
     if recipe.scale:
         options["normalize_activations"] = "expected_average_only_in"
     own_seed = hashlib.sha256(f"{seed} {site}".encode()).digest()[:4]

@@ -20,7 +20,7 @@ from torch import Tensor
 from interp.activations import Activations, Site
 from interp.errors import InputError
 from interp.features.batches import ALL, Batches
-from interp.features.card import Quality, quality, read_card, write_card
+from interp.features.card import Quality, quality, read_card, refuse_other, write_card
 from interp.features.dictionary import Dictionary, hook_of, load_dictionary
 from interp.features.recipe import DictionaryRecipe
 from interp.features.trainers import new_trainer, quiet
@@ -83,7 +83,7 @@ def train_dictionaries(
     cards = {site: read_card(folder / str(site)) for site in wanted}
     for site, card in cards.items():
         if card:
-            _refuse_other(folder / str(site), card, _of_site(request, site))
+            refuse_other(folder / str(site), card, _of_site(request, site))
     if all(cards.values()):
         return {site: load_dictionary(folder / str(site), device=device) for site in wanted}
     run = _Run(batches, recipe, folder, request, seed, device)
@@ -179,7 +179,6 @@ class _Run:
         if scaler.scaling_factor is not None:
             sae.fold_activation_norm_scaling_factor(scaler.scaling_factor)
             scaler.scaling_factor = None
-        trainer.set_final_sae_metadata()
         # Those held back alone are too few: L0 of them differs by chance from that of the rest.
         everything = torch.cat([held_ND, self.batches.first()[site].to(held_ND)])
         trained = quality(sae, everything)
@@ -212,7 +211,7 @@ class _Run:
         # There may be two: the one before is deleted after the last is in place.
         self.step, place = max(steps.items())
         found = json.loads((place / "request.json").read_text(encoding="utf-8"))
-        _refuse_other(place, found, self.request)
+        refuse_other(place, found, self.request)
         for site, trainer in self.trainers.items():
             trainer.sae.load_weights_from_checkpoint(place / str(site))
             trainer.load_trainer_state(place / str(site))
@@ -249,12 +248,3 @@ def _of_site(request: Mapping[str, Any], site: Site) -> dict[str, Any]:
     """What one site's dictionary depends on: the other sites of a call do not matter to it."""
     own = {name: value for name, value in request.items() if name != "sites"}
     return {**own, "data": request["data"][str(site)]}
-
-
-def _refuse_other(place: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    for name, value in json.loads(json.dumps(dict(asked))).items():
-        if found.get(name) != value:
-            raise InputError(
-                f"{place}: trained with `{name}` {found.get(name)}, not {value} as asked for now; "
-                "delete the folder or choose another one"
-            )

@@ -194,6 +194,16 @@ def test_weights_that_changed_are_refused(tmp_path, changes):
         load_dictionary(tmp_path)
 
 
+def test_latents_that_fire_where_none_did_are_refused_though_they_write_nothing(tmp_path):
+    sae = jumprelu()
+    with torch.no_grad():
+        sae.W_dec[:5], sae.b_enc[:5] = 0, -100
+    kept(tmp_path, sae)
+    change(tmp_path, b_enc=lambda part: torch.cat([-part[:5], sae.b_enc[5:].detach()]))
+    with pytest.raises(InputError, match=r"reconstruction differs by 0\.0%"):
+        load_dictionary(tmp_path)
+
+
 def test_what_is_encoded_in_another_way_is_refused(tmp_path):
     """The same weights; only the config says that the bias is taken off the input."""
     kept(tmp_path)

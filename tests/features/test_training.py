@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from interp import progress
 from interp.activations import Site
 from interp.errors import InputError
+from interp.features import training
 from interp.features.dictionary import load_dictionary
 from interp.features.recipe import DictionaryRecipe
 from interp.features.training import batches_of, train_dictionaries
@@ -29,9 +30,10 @@ OPTIONS = {
     "standard": {"l1_coefficient": 0.1},
 }
 LENGTHS = np.tile([6, 9, 3, 8], 30)
+N_ROWS = int(LENGTHS.sum())
 
 
-def planted(seed, n_features=20, n_rows=int(LENGTHS.sum()), d=D, scale=5.0):
+def planted(seed, n_features=20, n_rows=N_ROWS, d=D, scale=5.0):
     """Rows that are sums of two known directions or so, off the origin, norms far from sqrt(d)."""
     rng = np.random.default_rng(seed)
     direction_MD = rng.normal(size=(n_features, d))
@@ -158,8 +160,6 @@ def test_rows_on_another_scale_give_the_same_codes_and_reconstructions_on_that_s
 @pytest.mark.parametrize("architecture", ["topk", "batchtopk", "standard"])
 def test_scale_is_folded_exactly(tmp_path, architecture, monkeypatch):
     """What was trained, on scaled rows, and what was saved, on raw ones, give the same codes."""
-    from interp.features import training
-
     seen = {}
     publish = training._Run.publish
 
@@ -226,8 +226,9 @@ def test_neither_what_was_drawn_before_nor_the_seed_of_torch_matters(tmp_path):
     )
 
 
-@pytest.mark.parametrize("stop", [5, 27, STEPS])
-@pytest.mark.parametrize("architecture", OPTIONS)
+@pytest.mark.parametrize(
+    ("architecture", "stop"), [*((name, 27) for name in OPTIONS), ("topk", 5), ("batchtopk", STEPS)]
+)
 def test_a_run_that_was_stopped_ends_with_the_weights_of_an_unbroken_one(
     tmp_path, steps, architecture, stop
 ):
@@ -366,6 +367,20 @@ def test_the_threshold_set_at_the_end_keeps_k_latents_a_row(tmp_path, architectu
     assert threshold_M[0] > 0
 
 
+@pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka_batchtopk"])
+def test_the_running_threshold_of_a_short_training_is_not_saved(
+    tmp_path, monkeypatch, architecture
+):
+    """SAELens' begins at 0 and has come a third of the way; its L0 is not that of training."""
+    monkeypatch.setattr(training, "_set_threshold", lambda *_: None)
+    message = (
+        r"resid_post\.2: saved and loaded again, L0 is \d+\.\d and .* they were 4\.0 and .*longer"
+    )
+    with pytest.raises(InputError, match=message):
+        trained(tmp_path, recipe(architecture))
+    assert not (tmp_path / str(POST)).exists()
+
+
 def test_planted_features_are_recovered(tmp_path):
     lengths = np.full(256, 16)
     acts_ND, direction_MD = planted(3, n_features=24, n_rows=4096, d=16)
@@ -441,7 +456,7 @@ def test_more_active_latents_than_there_are_is_refused(tmp_path, architecture, k
     [
         (
             recipe().model_copy(update={"architecture": "batchtop"}),
-            r"unknown architecture 'batchtop' \(did you mean 'batchtopk'\?\); SAELens trains .*topk",
+            r"unknown architecture 'batchtop' \(did you mean 'batchtopk'\?\); SAELens trains",
         ),
         (
             recipe("standard", options={"l1_coeficient": 1.0}),
@@ -468,7 +483,7 @@ def test_what_saelens_does_not_have_is_refused_by_name(tmp_path, made, message):
 @pytest.mark.parametrize(
     ("made", "sites", "message"),
     [
-        (recipe(batch=5000), (POST,), "rows to train on and .* held back of 80 prompts"),
+        (recipe(batch=5000), (POST,), "rows to train on and .* held back of 120 prompts"),
         (recipe(held_back=0.001), (POST,), "and 0 held back"),
         (recipe(), (Site("attn_out", 3),), r"nothing captured at attn_out\.3"),
     ],

@@ -64,7 +64,7 @@ class Dictionaries(Stage):
     recipe: DictionaryRecipe
     draw: int = 0
     sites: tuple[str, ...] = ("resid_post",)
-    infra: exca.TaskInfra = task_infra("1")
+    infra: exca.TaskInfra = task_infra("2")
 
     def label(self) -> str:
         """What a progress display calls it."""

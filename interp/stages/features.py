@@ -96,7 +96,7 @@ class Features(Stage):
         )
         return {"features": keyed(features, keys), "feature_nulls": keyed(nulls, keys)}
 
-    def _picked(self, features: pd.DataFrame) -> pd.Series:
+    def _picked(self, features: pd.DataFrame) -> np.ndarray:
         """The best on dev of each direction; those that pass there before all others."""
         ranked = features.sort_values(
             ["dev_passes", "dev_auroc"], ascending=False, kind="stable"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from interp.progress import Progress as Report
+from interp.prompts.datasets import Check, Dataset, is_there
 from interp.selfcheck import Line
 from interp.stages.graph import Event
 
@@ -104,4 +106,38 @@ def check_table(lines: Iterable[Line]) -> Line | None:
         name = escape(f"{line.name:40}")
         console.print(f"{mark}  {name} {error:>8} {bound:>8}  {escape(line.result)}")
         failed = failed or (None if line.passed else line)
+    return failed
+
+
+def dataset_list(datasets: Iterable[Dataset], folder: Path | None) -> None:
+    """Prints what is known of datasets, and which are in a folder, if there is one."""
+    console = Console(highlight=False, soft_wrap=True)
+    for dataset in datasets:
+        there = ""
+        if folder is not None:
+            held = is_there(dataset.name, folder)
+            there = "[green]there[/green]" if held else "[yellow]not there[/yellow]"
+        rows = f"{dataset.known.rows} rows, {dataset.known.should_abstain} to abstain on"
+        console.print(f"[bold]{escape(f'{dataset.name:36}')}[/bold] {rows:36} {there}".rstrip())
+        console.print(f"    {escape(', '.join(dataset.scenarios) or 'no scenario')}")
+        console.print(f"    {escape(f'{dataset.url} ({dataset.licence}), in {dataset.folder}/')}")
+        if dataset.caution:
+            console.print(f"    {escape(dataset.caution)}")
+
+
+def dataset_checks(checks: Iterable[Check]) -> list[str]:
+    """Prints checks of datasets as they come; returns the names of those that do not agree."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]      {'dataset':36} {'rows':>14} {'abstain':>14} {'pairs':>14}[/bold]")
+    failed = []
+    for check in checks:
+        if check.found is None:
+            console.print(f"-     {escape(f'{check.name:36}')} {'not there':>14}")
+            continue
+        both = zip(astuple(check.found), astuple(check.known), strict=True)
+        cells = [f"{n}" if n == m else f"{n} of {m}" for n, m in both]
+        mark = "[green]ok  [/green]" if check.passed else "[red]FAIL[/red]"
+        counts = " ".join(f"{cell:>14}" for cell in cells)
+        console.print(f"{mark}  {escape(f'{check.name:36}')} {counts}")
+        failed += [] if check.passed else [check.name]
     return failed

@@ -20,6 +20,8 @@ organism_app = typer.Typer(
     help="The embedded lineage, whose truth is planted.", no_args_is_help=True
 )
 app.add_typer(organism_app, name="organism")
+data_app = typer.Typer(help="Public datasets, read from a folder of yours.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Cluster = Annotated[
@@ -153,6 +155,32 @@ def train(
         folders = train_members(members, seed=seed, device=device, watch=display.watch)
     for member, folder in folders.items():
         typer.echo(f"{member:20} {_shown(Path(folder))}")
+
+
+@data_app.command("list")
+def list_datasets(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Holds a folder a dataset; shows which are there.")
+    ] = None,
+) -> None:
+    """List the datasets: where each is published, its licence, and whether it is there."""
+    from interp._display import dataset_list
+    from interp.prompts.datasets import datasets
+
+    dataset_list(datasets(), folder)
+
+
+@data_app.command("check")
+def check_datasets(
+    folder: Annotated[Path, typer.Argument(help="Holds a folder a dataset, as published.")],
+) -> None:
+    """Read every dataset that is there, and count its rows against the published ones."""
+    from interp._display import dataset_checks
+    from interp.prompts.datasets import check_dataset, datasets
+
+    failed = dataset_checks(check_dataset(dataset.name, folder) for dataset in datasets())
+    if failed:
+        raise InputError(f"{folder}: not as published: {', '.join(failed)}")
 
 
 def _shown(path: Path) -> str:

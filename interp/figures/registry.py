@@ -196,7 +196,10 @@ FEATURE_FIGURES: dict[str, FigureSpec] = {
     ),
 }  # fmt: skip
 """Of a study of features."""
-_ALL = FIGURES | FEATURE_FIGURES
+
+
+def _spec(name: str) -> FigureSpec:
+    return FIGURES[name] if name in FIGURES else FEATURE_FIGURES[name]
 
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:
@@ -210,7 +213,7 @@ def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIG
         InputError: names the figure, the table and the columns.
     """
     for name in names:
-        for table, columns in _ALL[name].tables.items():
+        for table, columns in _spec(name).tables.items():
             if table not in tables:
                 raise InputError(
                     f"figure '{name}' needs the table '{table}' with the columns "
@@ -260,7 +263,7 @@ def draw(
     look = Look.of(*(tables[name] for name in order))
     written: list[Path] = []
     for name in names:
-        spec = _ALL[name]
+        spec = _spec(name)
         figure = spec.function(*(tables[table] for table in spec.tables), look=look)
         written += save(figure, out / name, spec.title, str(run["run_id"]))
     return written + [write_csv(tables[name], out / f"{name}.csv") for name in sorted(tables)]

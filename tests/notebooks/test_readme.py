@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from interp.organism import World, entity_prompts
+from interp.organism import World, document_prompts, entity_prompts
 from interp.probing import ProbeConfig
 
 README = Path(__file__).parents[2] / "README.md"
@@ -21,13 +21,20 @@ def test_the_python_example_runs(pair, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     prompts = entity_prompts(World(3), "dev", "direct")
-    names = {"records": prompts.frame.to_dict("records")}
+    names = {
+        "records": prompts.frame.to_dict("records"),
+        "text": document_prompts(World(3), 400),
+        "dev": prompts,
+    }
 
     for example in examples:  # one after the other, as they are read
-        exec(compile(example, README.name, "exec"), names)
+        short = example.replace("n_latents=4096, steps=20_000", "n_latents=64, steps=4")
+        exec(compile(short, README.name, "exec"), names)
 
     assert len(names["answers"]) == len(prompts)
     assert names["lower_from_child"].n_layers == names["base"].n_layers
+    assert len(names["found"]) == 64
+    assert set(names["dictionaries"]) == set(names["acts"].sites)
     assert (tmp_path / "activations" / "mine" / "manifest.json").is_file()
     assert abs(float(names["direction"].vector_D.norm()) - 1) < 1e-5
 

@@ -62,8 +62,7 @@ def abstention_table(
             value = hierarchical_bootstrap(
                 statistic, levels, n_boot=n_boot, seed=seed, strata=due_N
             )
-            numbers = {"estimate": value.estimate, "lo": value.lo, "hi": value.hi, "n": n}
-            rows.append({"mode": mode, "measure": measure} | numbers)
+            rows.append({"mode": mode, "measure": measure} | value.columns() | {"n": n})
     return pd.DataFrame(rows)
 
 

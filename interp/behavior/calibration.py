@@ -119,4 +119,4 @@ def _uncertainty(accuracy: Interval) -> Interval:
 
 def _row(source: object, measure: str, value: Interval, n: int) -> dict[str, Any]:
     place = {"source": source, "measure": measure}
-    return place | {"estimate": value.estimate, "lo": value.lo, "hi": value.hi, "n": n}
+    return place | value.columns() | {"n": n}

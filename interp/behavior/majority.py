@@ -114,8 +114,7 @@ def majority_table(
                 weighted_mean(here[measure].to_numpy()), levels, n_boot=n_boot, seed=seed
             )
             place = {"mode": mode, "group": group, "k": k, "measure": measure}
-            numbers = {"estimate": value.estimate, "lo": value.lo, "hi": value.hi, "n": len(here)}
-            rows.append(place | numbers)
+            rows.append(place | value.columns() | {"n": len(here)})
     return pd.DataFrame(rows)
 
 

@@ -97,7 +97,7 @@ def _interval(
 
 def _row(mode: object, group: object, measure: str, value: Interval, n: int) -> dict[str, Any]:
     place = {"mode": mode, "group": group, "measure": measure}
-    return place | {"estimate": value.estimate, "lo": value.lo, "hi": value.hi, "n": n}
+    return place | value.columns() | {"n": n}
 
 
 def _check(items: pd.DataFrame) -> None:

@@ -113,7 +113,7 @@ def means(
         for key, part in of_model.groupby(by, sort=False) if by else [(None, of_model)]:
             value = _mean(part[measure].to_numpy(), seed, n_boot)
             where = {"model": model} | ({by: key} if by else {})
-            rows.append(where | _columns(value) | {"datasets": len(part)})
+            rows.append(where | value.columns() | {"datasets": len(part)})
     return pd.DataFrame(rows)
 
 
@@ -190,7 +190,7 @@ def mean_changes(
 def _summary(change_N: np.ndarray, seed: int, n_boot: int) -> dict[str, float | int]:
     without_N = (change_N.sum() - change_N) / max(len(change_N) - 1, 1)
     return {
-        **_columns(_mean(change_N, seed, n_boot)),
+        **_mean(change_N, seed, n_boot).columns(),
         "datasets": len(change_N),
         "fell": int((change_N < 0).sum()),
         "least": float(without_N.min()),
@@ -205,10 +205,6 @@ def _mean(value_N: np.ndarray, seed: int, n_boot: int) -> Interval:
         n_boot=n_boot,
         seed=seed,
     )
-
-
-def _columns(value: Interval) -> dict[str, float]:
-    return {"estimate": value.estimate, "lo": value.lo, "hi": value.hi}
 
 
 def _of(table: pd.DataFrame, model: str, measure: str) -> pd.DataFrame:

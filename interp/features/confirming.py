@@ -101,7 +101,7 @@ def confirm(
             found = hierarchical_bootstrap(
                 statistic, levels, n_boot=n_boot, seed=seed, level=level, strata=sought_N
             )
-            row |= {name: found.estimate, f"{name}_lo": found.lo, f"{name}_hi": found.hi}
+            row |= found.columns(name)
         rows.append(row)
     measured = pd.DataFrame(rows)
     kept = {"latent": chosen, "dev_separation": picked["separation"], "dev_auroc": picked["auroc"]}

@@ -8,7 +8,7 @@ import exca
 import numpy as np
 import pandas as pd
 
-from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stats import bootstrap
 
 MAX_NEW_TOKENS = 28
@@ -102,11 +102,9 @@ class Behave(Stage):
             "measures": pd.DataFrame(
                 [
                     {"seed": self.seed, "member": self.child.model.name, "line": line}
-                    | columns(
-                        bootstrap(
-                            statistic, child["entity"].to_numpy(), strata=unknown_N, seed=self.seed
-                        )
-                    )
+                    | bootstrap(
+                        statistic, child["entity"].to_numpy(), strata=unknown_N, seed=self.seed
+                    ).columns()
                     for line, statistic in lines.items()
                 ]
             )

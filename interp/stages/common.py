@@ -14,7 +14,6 @@ import pydantic
 
 from interp.errors import InputError
 from interp.settings import cache_root
-from interp.stats import Interval
 
 if TYPE_CHECKING:
     from interp.checkpoints import Checkpoint, LoadedModel
@@ -26,11 +25,6 @@ Tables = dict[str, pd.DataFrame]
 def keyed(table: pd.DataFrame, keys: Mapping[str, Any]) -> pd.DataFrame:
     """The table with the same leading columns in every row."""
     return pd.concat([pd.DataFrame(dict(keys), index=table.index), table], axis=1)
-
-
-def columns(value: Interval) -> dict[str, float]:
-    """An interval as the columns that every table of estimates has."""
-    return {"estimate": value.estimate, "lo": value.lo, "hi": value.hi}
 
 
 class ModelRef(pydantic.BaseModel):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interp.stages.common import columns
 from interp.stages.readout import Readout
 from interp.stats import Interval
 
@@ -101,7 +100,7 @@ class Response:
 def rows_of(test: Readout, probability: np.ndarray, **keys: Any) -> list[dict[str, Any]]:
     """Rates on unknown and known and J, with intervals."""
     return [
-        {**keys, "group": group} | columns(value)
+        {**keys, "group": group} | value.columns()
         for group, value in test.groups(probability).items()
     ]
 

@@ -146,7 +146,7 @@ class FeatureDiff(Stage):
             net = response.net(alpha)
             where = {
                 **{"layer": picked.layer, "latent": picked.latent, "rank": rank},
-                **{"chosen_alpha": alpha, "net": net.estimate, "net_lo": net.lo, "net_hi": net.hi},
+                **{"chosen_alpha": alpha, **net.columns("net")},
             }
             parts.append(keyed(pd.DataFrame(response.rows), where))
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

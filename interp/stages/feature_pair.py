@@ -102,8 +102,7 @@ class FeaturePair:
                 seed=self.seed,
                 strata=sought_N,
             )
-            found |= {f"auroc_{name}": auroc.estimate}
-            found |= {f"auroc_{name}_lo": auroc.lo, f"auroc_{name}_hi": auroc.hi}
+            found |= auroc.columns(f"auroc_{name}")
         parent = self.test_rows["parent"]
         sought_N = parent.labels if picked.direction == "unknown" else ~parent.labels
         ratio = firing_ratio(
@@ -157,8 +156,7 @@ class FeaturePair:
                 asked.groups,
                 seed=self.seed,
             )
-            found |= {f"effect_{name}": mean.estimate}
-            found |= {f"effect_{name}_lo": mean.lo, f"effect_{name}_hi": mean.hi}
+            found |= mean.columns(f"effect_{name}")
         return found
 
     def crossed(self, picked: Picked) -> Crossed:

@@ -8,7 +8,7 @@ import exca
 import pandas as pd
 import pydantic
 
-from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.dosing import Response, choose, rates_of, rows_of
 from interp.stages.readout import Readout, organism_readouts
 
@@ -82,7 +82,7 @@ class Intervene(Stage):
             random_directions(self.settings.n_random, child.d_model, self.seed),
         )
         net = response.net(alpha)
-        measures: list[dict[str, Any]] = [{"line": "steering"} | columns(net)]
+        measures: list[dict[str, Any]] = [{"line": "steering"} | net.columns()]
         return pd.DataFrame(response.rows).assign(layer=direction.site.layer), measures
 
     def _ablate(
@@ -115,10 +115,10 @@ class Intervene(Stage):
                 grafted = graft(parent, child, n_layers, child_part=part)
                 probability = test.probability(grafted)
                 value = test.interval(probability)
-                rows.append({"part": part, "n_layers": n_layers} | columns(value))
+                rows.append({"part": part, "n_layers": n_layers} | value.columns())
                 if part == "lower" and n_layers == child.n_layers // 2:
                     share = test.ratio(probability, reference)
-                    measures.append({"line": "graft"} | columns(share))
+                    measures.append({"line": "graft"} | share.columns())
         return pd.DataFrame(rows), measures
 
 

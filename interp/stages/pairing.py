@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from interp.stages.common import columns
 from interp.stages.reading import Cell, Readings
 from interp.stats import Interval, auroc, hierarchical_bootstrap, weighted_auroc
 
@@ -165,7 +164,7 @@ def transferred(
     values["cka"] = _exact(debiased_cka(parent_MD[first_G], child_MD[first_G]))
     values |= _geometry(pair, cell)
     return pd.DataFrame(
-        [{"measure": measure, **columns(value)} for measure, value in values.items()]
+        [{"measure": measure, **value.columns()} for measure, value in values.items()]
     )
 
 
@@ -231,12 +230,10 @@ def preserved(pair: Pair, cell: Cell, controls: Mapping[str, np.ndarray]) -> pd.
                 "parent_auroc": auroc(parent_M, pair.label_M),
                 "child_auroc": auroc(child_M, pair.label_M),
                 "control": max([0.5, *of_controls]),
-                **columns(found.difference),
+                **found.difference.columns(),
                 "margin": pair.settings.margin,
                 "preserved": found.preserved,
-                "rho": kept.estimate,
-                "rho_lo": kept.lo,
-                "rho_hi": kept.hi,
+                **kept.columns("rho"),
             }
         ]
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from interp.stages.common import ModelRef, Stage, Tables, columns, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, task_infra
 from interp.stages.readout import Readout, organism_readouts
 
 if TYPE_CHECKING:
@@ -133,8 +133,6 @@ class Relearn(Stage):
         return {
             "scope": scope,
             "n_examples": n_examples,
-            **columns(j),
-            "ratio": ratio.estimate,
-            "ratio_lo": ratio.lo,
-            "ratio_hi": ratio.hi,
+            **j.columns(),
+            **ratio.columns("ratio"),
         }

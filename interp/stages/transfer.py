@@ -9,7 +9,7 @@ import pandas as pd
 
 from interp.errors import InputError
 from interp.progress import Progress, report
-from interp.stages.common import ModelRef, Stage, Tables, columns, keyed, task_infra
+from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.pairing import (
     Pair,
     TransferSettings,
@@ -163,5 +163,5 @@ def _measures(pair: Pair, chosen: dict[str, Cell]) -> pd.DataFrame:
                 out_of_fold_scores(acts, pair.label_M, pair.folds, kind=kind) for acts in both
             )
     return pd.DataFrame(
-        [{"line": line, **columns(pair.retained(*scores))} for line, scores in lines.items()]
+        [{"line": line, **pair.retained(*scores).columns()} for line, scores in lines.items()]
     )

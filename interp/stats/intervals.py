@@ -23,6 +23,12 @@ class Interval:
     lo: float
     hi: float
 
+    def columns(self, name: str | None = None) -> dict[str, float]:
+        """As a table has it: estimate, lo, hi; NAME, NAME_lo, NAME_hi beside others of a row."""
+        if name is None:
+            return {"estimate": self.estimate, "lo": self.lo, "hi": self.hi}
+        return {name: self.estimate, f"{name}_lo": self.lo, f"{name}_hi": self.hi}
+
 
 @dataclass(frozen=True)
 class HierarchicalInterval(Interval):

@@ -144,9 +144,7 @@ def judge(
                     {
                         **key,
                         "line": name,
-                        "estimate": value.estimate,
-                        "lo": value.lo,
-                        "hi": value.hi,
+                        **value.columns(),
                         "cut_gone": _number(line.cut_gone if line else None),
                         "cut_there": _number(line.cut_there if line else None),
                         "call": called.get(name, ""),

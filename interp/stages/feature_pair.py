@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from interp.checkpoints import LoadedModel
     from interp.features import Dictionary
+    from interp.features.latent_scaling import LatentScaling
     from interp.prompts import PromptSet
 
 _ENDS = (("", "ratio"), ("_lo", "lo"), ("_hi", "hi"))
@@ -54,6 +55,9 @@ class FeaturePair:
     n_boot: int
     seed: int
     device: str
+    _tokens: tuple[int, tuple[Tensor, np.ndarray]] | None = None
+    _fits: dict[int, dict[str, float]] = field(default_factory=dict)
+    _scalings: dict[int, LatentScaling] = field(default_factory=dict)
     _crossed: dict[int, Crossed] = field(default_factory=dict)
 
     @cached_property
@@ -70,26 +74,58 @@ class FeaturePair:
         return read_rows(self.models["parent"], self.dev, self.search)
 
     def tokens(self, layer: int) -> tuple[Tensor, np.ndarray]:
-        """Tokens of the text in both models, [n, 2, d], and the prompt of each."""
-        return text_rows(list(self.models.values()), self.text, layer)
+        """Tokens of the text in both models, [n, 2, d], and the prompt of each.
+
+        One layer's are kept: features of a layer are read one after the other as far as they rank
+        so, and each takes them several times.
+        """
+        if self._tokens is None or self._tokens[0] != layer:
+            self._tokens = layer, text_rows(list(self.models.values()), self.text, layer)
+        return self._tokens[1]
+
+    def fit(self, layer: int) -> dict[str, float]:
+        """FVU and cross-entropy recovered of the parent's dictionary, on parent and child."""
+        from interp.features.card import quality
+        from interp.interventions import splice
+
+        if layer not in self._fits:
+            dictionary = self.own["parent"][layer]
+            rows_NCD, _ = self.tokens(layer)
+            few = self.text.where(np.arange(len(self.text)) < 200)
+            fvu = {
+                f"fvu_{name}": quality(dictionary.sae, rows_NCD[:, place]).fvu
+                for place, name in enumerate(self.models)
+            }
+            recovered = {
+                f"ce_{name}": splice(loaded, few, dictionary).recovered
+                for name, loaded in self.models.items()
+            }
+            self._fits[layer] = fvu | recovered
+        return self._fits[layer]
+
+    def scaling(self, layer: int) -> LatentScaling:
+        """Of the parent's dictionary and the child's."""
+        from interp.features import scale_dictionaries
+
+        if layer not in self._scalings:
+            rows_NCD, prompt_N = self.tokens(layer)
+            few = slice(self.crosscoder.n_text)
+            parent, child = (self.own[name][layer].sae for name in ("parent", "child"))
+            self._scalings[layer] = scale_dictionaries(
+                parent, child, rows_NCD[few], groups=prompt_N[few].tolist()
+            )
+        return self._scalings[layer]
 
     def read(self, picked: Picked, max_fvu: float, max_ce_loss: float) -> dict[str, Any]:
         """The parent's dictionary on the child, and what the feature tells there."""
         from interp.features import firing_ratio
-        from interp.features.card import quality
-        from interp.interventions import splice
         from interp.stats import hierarchical_bootstrap, weighted_auroc
 
         dictionary = self.own["parent"][picked.layer]
-        rows_NCD, _ = self.tokens(picked.layer)
-        few = self.text.where(np.arange(len(self.text)) < 200)
-        fvu = [quality(dictionary.sae, rows_NCD[:, place]).fvu for place in (0, 1)]
-        ce = [splice(loaded, few, dictionary).recovered for loaded in self.models.values()]
-        allowed = fvu[1] <= max_fvu and ce[0] - ce[1] <= max_ce_loss
-        found: dict[str, Any] = {
-            **{"fvu_parent": fvu[0], "fvu_child": fvu[1]},
-            **{"ce_parent": ce[0], "ce_child": ce[1], "readable": allowed},
-        }
+        fit = self.fit(picked.layer)
+        lost = fit["ce_parent"] - fit["ce_child"]
+        allowed = fit["fvu_child"] <= max_fvu and lost <= max_ce_loss
+        found: dict[str, Any] = {**fit, "readable": allowed}
         values = {}
         for name, rows in self.test_rows.items():
             codes = rows.codes(dictionary, picked.layer, picked.position)
@@ -120,20 +156,15 @@ class FeaturePair:
 
     def written(self, picked: Picked, phrases: Sequence[str]) -> dict[str, Any]:
         """The feature among the child's own, in what they write, and in the abstention logit."""
-        from interp.features import classify, match_decoders, scale_dictionaries
+        from interp.features import classify, match_decoders
         from interp.interventions import attribute
         from interp.stats import bootstrap
 
         layer, latent = picked.layer, picked.latent
         parent, child = self.own["parent"][layer], self.own["child"][layer]
         match = match_decoders(parent.decoder_MD, child.decoder_MD)
-        rows_NCD, prompt_N = self.tokens(layer)
-        few = slice(self.crosscoder.n_text)
-        scaling = scale_dictionaries(
-            parent.sae, child.sae, rows_NCD[few], groups=prompt_N[few].tolist()
-        )
         null = picked.of_dictionaries
-        row = classify(scaling, cutoffs=null.cutoffs).iloc[latent]
+        row = classify(self.scaling(layer), cutoffs=null.cutoffs).iloc[latent]
         found = {
             "child_latent": int(match.index_M[latent]),
             "cosine": float(match.cosine_M[latent]),

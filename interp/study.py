@@ -34,10 +34,6 @@ from interp.verdict.rule import load_rule, rule_text
 Evidence = Literal["probe", "transfer", "intervene", "relearn", "features"]
 
 
-FEATURE_FIGURES = ("features", "feature_diff", "feature_steering")
-"""What a study of features draws, each of the table of its name, where there is one."""
-
-
 class StudyConfig(pydantic.BaseModel):
     """A study as its YAML file states it.
 
@@ -149,7 +145,7 @@ class Study:
         run = self._run_info()
         tables = self._tables(results)
         if self.config.purpose == "features":
-            run["figures"] = [name for name in FEATURE_FIGURES if name in tables]
+            run["figures"] = _drawable(tables)
         store = cache_root() / "studies" / self.config.name
         for name, frame in tables.items():
             write_table(frame, store / f"{name}.parquet", run)
@@ -277,6 +273,13 @@ class Study:
         seeds, config = self.config.seeds, self.config.model_dump(mode="json")
         run = run_info(config, seeds[0] if len(seeds) == 1 else None)
         return run if self.config.purpose == "features" else run | {"rule": rule_text()}
+
+
+def _drawable(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The figures of features whose tables are there."""
+    from interp.figures import FEATURE_FIGURES
+
+    return [name for name, spec in FEATURE_FIGURES.items() if set(spec.tables) <= set(tables)]
 
 
 def train_members(

@@ -5,6 +5,7 @@ from interp._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "FEATURE_FIGURES": "registry",
         "FIGURES": "registry",
         "FigureSpec": "registry",
         "draw": "registry",

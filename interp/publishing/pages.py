@@ -52,6 +52,7 @@ def publish_pages(
     sites = [Site("resid_post", layer) for layer in sorted(set(features["layer"]))]
     groups = _groups(prompts, kinds)
     acts = {name: capture(loaded, prompts, sites, ["all"]) for name, loaded in models.items()}
+    tokens = {name: token_texts(acts[name], loaded) for name, loaded in models.items()}
     portraits: dict[tuple[str, int], dict[str, Portrait]] = {}
     for row in once.itertuples():
         dictionary = dictionaries[row.layer]
@@ -66,7 +67,7 @@ def publish_pages(
                 row.latent,
                 codes[name],
                 acts[name].offsets,
-                token_texts(acts[name], loaded),
+                tokens[name],
                 prompts.frame["prompt_id"].tolist(),
                 groups=groups,
                 loaded=loaded,

@@ -136,6 +136,25 @@ class Stage(pydantic.BaseModel):
             ) from error
 
 
+class FolderStage(Stage):
+    """A stage whose work stands in a folder; what exca keeps of it is only a note."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where the work stands."""
+
+    def cached(self) -> bool:
+        """Whether the folder itself is there: a note of it in the cache is not enough."""
+        return super().cached() and self.folder.exists()
+
+    def result(self) -> Any:
+        """The stage's result; the work is done again where its folder was deleted."""
+        if not self.folder.exists():
+            self._guarded(lambda infra: infra.clear_job())
+        return super().result()
+
+
 def task_infra(version: str) -> exca.TaskInfra:
     """The infra of a stage class; a new `version` makes old results of the stage unread."""
     return exca.TaskInfra(version=version, mode="retry")

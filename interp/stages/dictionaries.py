@@ -14,7 +14,7 @@ import pydantic
 
 from interp.features.recipe import DictionaryRecipe
 from interp.settings import cache_root
-from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
+from interp.stages.common import FolderStage, ModelRef, Tables, keyed, task_infra
 from interp.stages.questions import Questions
 from interp.stages.reading import Cells
 
@@ -48,7 +48,7 @@ class DictionaryRef(pydantic.BaseModel):
         return load_dictionaries(Path(self.folder), device)
 
 
-class Dictionaries(Stage):
+class Dictionaries(FolderStage):
     """Trains a model's dictionaries and returns how well they hold its activations.
 
     Attributes:
@@ -77,16 +77,6 @@ class Dictionaries(Stage):
         identity["model"] = self.model.fingerprint
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return cache_root() / "dictionaries" / f"{self.model.name}-{digest}"
-
-    def cached(self) -> bool:
-        """Whether the dictionaries themselves are there."""
-        return super().cached() and self.folder.exists()
-
-    def result(self) -> Tables:
-        """Their table; trained again where their folder was deleted."""
-        if not self.folder.exists():
-            self._guarded(lambda infra: infra.clear_job())
-        return super().result()
 
     @infra.apply
     def run(self) -> Tables:

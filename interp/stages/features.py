@@ -15,12 +15,10 @@ from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.crosscoders import CrosscoderSettings, text_rows
 from interp.stages.dictionaries import DictionaryRef
 from interp.stages.feature_rows import Rows, baselines, read_rows
-from interp.stages.picking import FeatureSettings, Null
+from interp.stages.picking import FeatureSettings, Null, best_first
 from interp.stages.questions import Questions
-from interp.stages.reading import Cells
 
 if TYPE_CHECKING:
-    from interp.activations import Activations
     from interp.checkpoints import LoadedModel
     from interp.features import Dictionary, SparseCodes
 
@@ -64,14 +62,13 @@ class Features(Stage):
         first, *others = (ref.load(self.device) for ref in self.dictionaries)
         dev = read_rows(loaded, self.dev, self.settings)
         test = read_rows(loaded, self.prompts, self.settings)
-        generic_prompts = self.generic.load()
-        everywhere = Cells(sites=("resid_post",), positions=("all",))
-        generic = everywhere.read(loaded, generic_prompts).acts
+        everywhere = self.settings.model_copy(update={"positions": ("all",)})
+        plain = read_rows(loaded, self.generic, everywhere)
         parts = []
         for number, (layer, dictionary) in enumerate(first.items()):
             report(Progress(self.label(), number, len(first)))
             stable = self._stability(dictionary, [other[layer] for other in others])
-            background = _generic_codes(dictionary, generic, layer)
+            background = plain.codes(dictionary, layer, "all")
             for position in self.settings.positions:
                 if not dev.differ(layer, position):
                     continue
@@ -97,10 +94,8 @@ class Features(Stage):
         return {"features": keyed(features, keys), "feature_nulls": keyed(nulls, keys)}
 
     def _picked(self, features: pd.DataFrame) -> np.ndarray:
-        """The best on dev of each direction; those that pass there before all others."""
-        ranked = features.sort_values(
-            ["dev_passes", "dev_auroc"], ascending=False, kind="stable"
-        ).groupby("direction")
+        """The best of each direction."""
+        ranked = best_first(features).groupby("direction")
         return features.index.isin(ranked.head(self.settings.n_picked).index)
 
     def _nulls(
@@ -181,10 +176,3 @@ class Features(Stage):
             "mean_cosine": best["mean_cosine"].to_numpy(),
         }
         return confirmed.assign(**extra)
-
-
-def _generic_codes(dictionary: Dictionary, generic: Activations, layer: int) -> SparseCodes:
-    from interp.activations import Site
-    from interp.features import SparseCodes
-
-    return SparseCodes.of(dictionary, generic.read(Site("resid_post", layer), "all"))

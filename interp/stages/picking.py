@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import pandas as pd
 import pydantic
 
 from interp.stages.common import Tables
@@ -92,6 +93,11 @@ class Picked(pydantic.BaseModel):
         return self.model_dump(include={"layer", "position", "direction", "latent"})
 
 
+def best_first(features: pd.DataFrame) -> pd.DataFrame:
+    """Features as they rank on dev; those that pass there before all others."""
+    return features.sort_values(["dev_passes", "dev_auroc"], ascending=False, kind="stable")
+
+
 def picked_features(tables: Tables) -> tuple[Picked, ...]:
     """The features that a `Features` stage picked, the best first."""
     features, nulls = tables["features"], tables["feature_nulls"]
@@ -99,9 +105,6 @@ def picked_features(tables: Tables) -> tuple[Picked, ...]:
         (row["layer"], row["of"]): Null(**{name: row[name] for name in Null.model_fields})
         for row in nulls.to_dict("records")
     }
-    ranked = features[features["picked"]].sort_values(
-        ["dev_passes", "dev_auroc"], ascending=False, kind="stable"
-    )
     return tuple(
         Picked(
             layer=row["layer"],
@@ -111,5 +114,5 @@ def picked_features(tables: Tables) -> tuple[Picked, ...]:
             of_dictionaries=cut[row["layer"], "dictionaries"],
             of_crosscoders=cut[row["layer"], "crosscoders"],
         )
-        for row in ranked.to_dict("records")
+        for row in best_first(features[features["picked"]]).to_dict("records")
     )

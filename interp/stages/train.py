@@ -10,10 +10,10 @@ import exca
 
 from interp.organism.recipes import ModelShape, Recipe
 from interp.settings import cache_root
-from interp.stages.common import ModelRef, Stage, task_infra
+from interp.stages.common import FolderStage, ModelRef, task_infra
 
 
-class Train(Stage):
+class Train(FolderStage):
     """Trains a member and returns its checkpoint.
 
     Attributes:
@@ -38,16 +38,6 @@ class Train(Stage):
         identity["start"] = self.start.fingerprint if self.start else None
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         return cache_root() / "organism" / f"seed{self.seed}" / f"{self.recipe.name}-{digest}"
-
-    def cached(self) -> bool:
-        """Whether the checkpoint itself is there: a note of it in the cache is not enough."""
-        return super().cached() and self.folder.exists()
-
-    def result(self) -> ModelRef:
-        """The trained checkpoint; trained again where its folder was deleted."""
-        if not self.folder.exists():
-            self._guarded(lambda infra: infra.clear_job())
-        return super().result()
 
     @infra.apply
     def run(self) -> ModelRef:

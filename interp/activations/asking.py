@@ -87,8 +87,13 @@ def asked(
     return Asked(texts, ids, spans_PN2)
 
 
-def check_lengths(ids: Sequence[np.ndarray], prompts: PromptSet, loaded: LoadedModel) -> None:
-    """Refuses prompts of no tokens, and those beyond the model's context.
+def check_lengths(
+    ids: Sequence[Sequence[int] | np.ndarray],
+    prompts: PromptSet,
+    loaded: LoadedModel,
+    new_tokens: int = 0,
+) -> None:
+    """Refuses prompts of no tokens, and those that with new tokens go beyond the model's context.
 
     Raises:
         InputError: names the prompt.
@@ -99,10 +104,11 @@ def check_lengths(ids: Sequence[np.ndarray], prompts: PromptSet, loaded: LoadedM
             raise InputError(
                 f"prompt {prompt_id}: no tokens in it for {loaded.checkpoint.name}; leave it out"
             )
-        if context is not None and len(row) > context:
+        if context is not None and len(row) + new_tokens > context:
+            new = f" and up to {new_tokens} new ones" if new_tokens else ""
             raise InputError(
-                f"prompt {prompt_id}: {len(row)} tokens, but {loaded.checkpoint.name} was made for "
-                f"at most {context}; shorten it or leave it out"
+                f"prompt {prompt_id}: {len(row)} tokens{new}, but {loaded.checkpoint.name} was "
+                f"made for at most {context}; shorten it or leave it out"
             )
 
 

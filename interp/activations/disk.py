@@ -107,7 +107,7 @@ def unseal(path: Path) -> dict[str, Any]:
     if content.get("sha256") != _digest(rest):
         raise InputError(
             f"{path}: not as it was written (its SHA-256 differs); it is damaged: delete "
-            f"{path.parent} and capture again"
+            f"{path.parent} and run again"
         )
     return content
 

@@ -1,0 +1,213 @@
+"""How replies are drawn from a model, and what one reply is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+
+Ending = Literal["end", "stop", "length"]
+"""The model's own end token, a stop string, or cut off by `max_new_tokens` (truncated)."""
+
+
+class Thinking(pydantic.BaseModel):
+    """Where a chain of thought ends, and how long it may be.
+
+    Attributes:
+        end: what stands between chain and answer. A prompt may open the chain itself, as the
+            templates of reasoning models do.
+        budget: most tokens before `force` is put in: the forced stop. None is the natural stop.
+        force: what is put in, in place of the model's own next tokens. Nothing that hints at an
+            answer should stand in it: "Final Answer:" turns doubt into an answer.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    end: str = pydantic.Field(default="</think>", min_length=1)
+    budget: int | None = pydantic.Field(default=None, ge=0)
+    force: str = "\n</think>\n\n"
+
+    @pydantic.model_validator(mode="after")
+    def _force_ends(self) -> Thinking:
+        if self.budget is not None and self.end not in self.force:
+            raise ValueError(f"force is {self.force!r}, which lacks the end {self.end!r}")
+        return self
+
+
+class Decoding(pydantic.BaseModel):
+    """How replies are drawn.
+
+    Attributes:
+        max_new_tokens: most tokens of a reply, chain and forced tokens included.
+        samples: replies a prompt.
+        temperature: 0 takes the most likely token.
+        top_p: tokens are drawn from the fewest most likely ones whose probability reaches it.
+        seed: each reply's draws depend on it, the prompt's id and the sample's number alone, so
+            that neither batches nor other prompts change a reply.
+        stop: texts that end a reply, and are no part of it, such as the "Q:" of a next question.
+        thinking: None for replies without a chain of their own.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    max_new_tokens: int = pydantic.Field(default=256, ge=1)
+    samples: int = pydantic.Field(default=1, ge=1)
+    temperature: float = pydantic.Field(default=0.0, ge=0, allow_inf_nan=False)
+    top_p: float = pydantic.Field(default=1.0, gt=0, le=1)
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    thinking: Thinking | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _sound(self) -> Decoding:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"{self.samples} samples at temperature 0 are the same; expected 1, or a "
+                "temperature above 0"
+            )
+        if not all(self.stop):
+            raise ValueError("a stop string is empty")
+        budget = self.thinking.budget if self.thinking else None
+        if budget is not None and budget >= self.max_new_tokens:
+            raise ValueError(
+                f"a thinking budget of {budget} leaves nothing of {self.max_new_tokens} new tokens "
+                "for the answer"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One reply.
+
+    Attributes:
+        prompt_id: of the prompt.
+        sample: number of the reply among those of its prompt.
+        text: without special tokens; with the chain, if there is one.
+        answer: what follows the chain; the whole text where there is none, "" where a chain was
+            cut off before its end.
+        tokens: ids as they were said, without the end token.
+        ending: how it ended.
+        thought: tokens of the chain, its end not counted; None without one.
+        forced: whether the chain was stopped by its budget.
+    """
+
+    prompt_id: str
+    sample: int
+    text: str
+    answer: str
+    tokens: tuple[int, ...]
+    ending: Ending
+    thought: int | None
+    forced: bool
+
+    @property
+    def truncated(self) -> bool:
+        """Whether it was cut off: its last words are not a conclusion."""
+        return self.ending == "length"
+
+
+class Draft:
+    """A reply while it is being written, token by token."""
+
+    def __init__(
+        self,
+        prompt_id: str,
+        sample: int,
+        decoding: Decoding,
+        tokenizer: Any,
+        ends: frozenset[int],
+    ) -> None:
+        self.ending: Ending | None = None
+        self._prompt_id, self._sample = prompt_id, sample
+        self._decoding, self._tokenizer, self._ends = decoding, tokenizer, ends
+        self._tokens: list[int] = []
+        self._put_in: deque[int] = deque()
+        self._answer_from: int | None = None if decoding.thinking else 0
+        self._thought: int | None = None
+        self._forced = False
+        self._stop = ""
+        seed = hashlib.sha256(f"{decoding.seed}\0{prompt_id}\0{sample}".encode()).digest()
+        self._rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
+
+    def draw(self) -> float:
+        """The next of the reply's own uniform numbers."""
+        return float(self._rng.random())
+
+    def take(self, token: int) -> int:
+        """Goes on by the model's choice, or by what is put in instead; returns which it was."""
+        if self._over_budget():
+            self._force()
+        if self._put_in:
+            token = self._put_in.popleft()
+        elif token in self._ends:
+            self.ending = "end"
+            return token
+        self._tokens.append(token)
+        if self._answer_from is None:
+            self._look_for_end_of_chain()
+        else:
+            self._look_for_stop()
+        if self.ending is None and len(self._tokens) >= self._decoding.max_new_tokens:
+            self.ending = "length"
+        return token
+
+    def done(self) -> Reply:
+        """The finished reply."""
+        assert self.ending is not None
+        first, cut_off = self._answer_from, len(self._tokens)
+        chained = self._decoding.thinking is not None
+        return Reply(
+            self._prompt_id,
+            self._sample,
+            text=self._said(0),
+            answer="" if first is None else self._said(first),
+            tokens=tuple(self._tokens),
+            ending=self.ending,
+            thought=cut_off if chained and first is None else self._thought,
+            forced=self._forced,
+        )
+
+    def _over_budget(self) -> bool:
+        thinking = self._decoding.thinking
+        if thinking is None or thinking.budget is None or self._answer_from is not None:
+            return False
+        return not self._forced and len(self._tokens) >= thinking.budget
+
+    def _force(self) -> None:
+        assert self._decoding.thinking is not None
+        self._forced, self._thought = True, len(self._tokens)
+        self._put_in.extend(self._ids(self._decoding.thinking.force))
+
+    def _look_for_end_of_chain(self) -> None:
+        assert self._decoding.thinking is not None
+        if self._forced:
+            if not self._put_in:
+                self._answer_from = len(self._tokens)
+            return
+        end = self._decoding.thinking.end
+        if end in self._recent(end, special=True):
+            self._answer_from = len(self._tokens)
+            self._thought = max(0, len(self._tokens) - len(self._ids(end)))
+
+    def _look_for_stop(self) -> None:
+        for stop in self._decoding.stop:
+            if stop in self._recent(stop, special=False):
+                self.ending, self._stop = "stop", stop
+                return
+
+    def _recent(self, wanted: str, *, special: bool) -> str:
+        """The last tokens: enough for what is wanted, as each holds a byte of text or more."""
+        first = max(self._answer_from or 0, len(self._tokens) - len(wanted.encode()) - 2)
+        return self._tokenizer.decode(self._tokens[first:], skip_special_tokens=not special)
+
+    def _said(self, first: int) -> str:
+        text = self._tokenizer.decode(self._tokens[first:], skip_special_tokens=True)
+        return text[: text.rfind(self._stop)] if self._stop else text
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -112,7 +112,13 @@ class Reply:
 
 
 class Draft:
-    """A reply while it is being written, token by token."""
+    """A reply while it is being written, token by token.
+
+    Attributes:
+        tokens: ids so far.
+        ending: how it ended; None while it has not.
+        seed: of its draws, for an engine that draws by itself.
+    """
 
     def __init__(
         self,
@@ -122,77 +128,82 @@ class Draft:
         tokenizer: Any,
         ends: frozenset[int],
     ) -> None:
+        self.tokens: list[int] = []
         self.ending: Ending | None = None
         self._prompt_id, self._sample = prompt_id, sample
         self._decoding, self._tokenizer, self._ends = decoding, tokenizer, ends
-        self._tokens: list[int] = []
         self._put_in: deque[int] = deque()
         self._answer_from: int | None = None if decoding.thinking else 0
         self._thought: int | None = None
         self._forced = False
         self._stop = ""
-        seed = hashlib.sha256(f"{decoding.seed}\0{prompt_id}\0{sample}".encode()).digest()
-        self._rng = np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
+        digest = hashlib.sha256(f"{decoding.seed}\0{prompt_id}\0{sample}".encode()).digest()
+        self.seed = int.from_bytes(digest[:4], "big") >> 1
+        self._rng = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
     def draw(self) -> float:
         """The next of the reply's own uniform numbers."""
         return float(self._rng.random())
 
+    @property
+    def forces(self) -> bool:
+        """Whether the next token is put in, whatever the model chooses."""
+        if self._put_in:
+            return True
+        thinking = self._decoding.thinking
+        if thinking is None or thinking.budget is None or self._answer_from is not None:
+            return False
+        return not self._forced and len(self.tokens) >= thinking.budget
+
     def take(self, token: int) -> int:
         """Goes on by the model's choice, or by what is put in instead; returns which it was."""
-        if self._over_budget():
-            self._force()
-        if self._put_in:
-            token = self._put_in.popleft()
+        if self.forces:
+            token = self._next_forced()
         elif token in self._ends:
             self.ending = "end"
             return token
-        self._tokens.append(token)
+        self.tokens.append(token)
         if self._answer_from is None:
             self._look_for_end_of_chain()
         else:
             self._look_for_stop()
-        if self.ending is None and len(self._tokens) >= self._decoding.max_new_tokens:
+        if self.ending is None and len(self.tokens) >= self._decoding.max_new_tokens:
             self.ending = "length"
         return token
 
     def done(self) -> Reply:
         """The finished reply."""
         assert self.ending is not None
-        first, cut_off = self._answer_from, len(self._tokens)
+        first, cut_off = self._answer_from, len(self.tokens)
         chained = self._decoding.thinking is not None
         return Reply(
             self._prompt_id,
             self._sample,
             text=self._said(0),
             answer="" if first is None else self._said(first),
-            tokens=tuple(self._tokens),
+            tokens=tuple(self.tokens),
             ending=self.ending,
             thought=cut_off if chained and first is None else self._thought,
             forced=self._forced,
         )
 
-    def _over_budget(self) -> bool:
-        thinking = self._decoding.thinking
-        if thinking is None or thinking.budget is None or self._answer_from is not None:
-            return False
-        return not self._forced and len(self._tokens) >= thinking.budget
-
-    def _force(self) -> None:
+    def _next_forced(self) -> int:
         assert self._decoding.thinking is not None
-        self._forced, self._thought = True, len(self._tokens)
-        self._put_in.extend(self._ids(self._decoding.thinking.force))
+        if not self._forced:
+            self._forced, self._thought = True, len(self.tokens)
+            self._put_in.extend(self._ids(self._decoding.thinking.force))
+        return self._put_in.popleft()
 
     def _look_for_end_of_chain(self) -> None:
         assert self._decoding.thinking is not None
         if self._forced:
             if not self._put_in:
-                self._answer_from = len(self._tokens)
+                self._answer_from = len(self.tokens)
             return
         end = self._decoding.thinking.end
         if end in self._recent(end, special=True):
-            self._answer_from = len(self._tokens)
-            self._thought = max(0, len(self._tokens) - len(self._ids(end)))
+            self._answer_from = len(self.tokens)
+            self._thought = max(0, len(self.tokens) - len(self._ids(end)))
 
     def _look_for_stop(self) -> None:
         for stop in self._decoding.stop:
@@ -202,11 +213,11 @@ class Draft:
 
     def _recent(self, wanted: str, *, special: bool) -> str:
         """The last tokens: enough for what is wanted, as each holds a byte of text or more."""
-        first = max(self._answer_from or 0, len(self._tokens) - len(wanted.encode()) - 2)
-        return self._tokenizer.decode(self._tokens[first:], skip_special_tokens=not special)
+        first = max(self._answer_from or 0, len(self.tokens) - len(wanted.encode()) - 2)
+        return self._tokenizer.decode(self.tokens[first:], skip_special_tokens=not special)
 
     def _said(self, first: int) -> str:
-        text = self._tokenizer.decode(self._tokens[first:], skip_special_tokens=True)
+        text = self._tokenizer.decode(self.tokens[first:], skip_special_tokens=True)
         return text[: text.rfind(self._stop)] if self._stop else text
 
     def _ids(self, text: str) -> list[int]:

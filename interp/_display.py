@@ -117,7 +117,10 @@ def dataset_list(datasets: Iterable[Dataset], folder: Path | None) -> None:
         if folder is not None:
             held = is_there(dataset.name, folder)
             there = "[green]there[/green]" if held else "[yellow]not there[/yellow]"
-        rows = f"{dataset.known.rows} rows, {dataset.known.should_abstain} to abstain on"
+        known = dataset.known
+        rows = (
+            f"{known.rows} rows, {known.should_abstain} to abstain on" if known else "not counted"
+        )
         console.print(f"[bold]{escape(f'{dataset.name:36}')}[/bold] {rows:36} {there}".rstrip())
         console.print(f"    {escape(', '.join(dataset.scenarios) or 'no scenario')}")
         console.print(f"    {escape(f'{dataset.url} ({dataset.licence}), in {dataset.folder}/')}")
@@ -134,9 +137,10 @@ def dataset_checks(checks: Iterable[Check]) -> list[str]:
         if check.found is None:
             console.print(f"-     {escape(f'{check.name:36}')} {'not there':>14}")
             continue
-        both = zip(astuple(check.found), astuple(check.known), strict=True)
+        both = zip(astuple(check.found), astuple(check.known or check.found), strict=True)
         cells = [f"{n}" if n == m else f"{n} of {m}" for n, m in both]
         mark = "[green]ok  [/green]" if check.passed else "[red]FAIL[/red]"
+        mark = mark if check.known else "-   "
         counts = " ".join(f"{cell:>14}" for cell in cells)
         console.print(f"{mark}  {escape(f'{check.name:36}')} {counts}")
         failed += [] if check.passed else [check.name]

@@ -18,6 +18,7 @@ from interp.organism.recipes import RECIPES, ModelShape, recipe
 from interp.publishing import is_published, publish
 from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef, infra_config
+from interp.stages.confidence import ConfidenceSettings
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Results, Watcher
 from interp.stages.intervene import InterventionSettings
@@ -31,7 +32,7 @@ from interp.verdict.calibration import cut_offs
 from interp.verdict.judging import judge
 from interp.verdict.rule import load_rule, rule_text
 
-Evidence = Literal["probe", "transfer", "intervene", "relearn", "features"]
+Evidence = Literal["confidence", "probe", "transfer", "intervene", "relearn", "features"]
 
 
 class StudyConfig(pydantic.BaseModel):
@@ -50,7 +51,7 @@ class StudyConfig(pydantic.BaseModel):
         stages: what the evidence consists of.
         shape: of the decoder.
         budget: share of each recipe's training steps; below 1 for a smoke run.
-        probe, transfer, intervention, relearn, features: settings of the stages.
+        confidence, probe, transfer, intervention, relearn, features: settings of the stages.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -62,9 +63,10 @@ class StudyConfig(pydantic.BaseModel):
     seeds: list[int] = pydantic.Field(min_length=1)
     members: list[str] = pydantic.Field(min_length=1)
     examined: list[str] | None = None
-    stages: list[Evidence] = ["probe", "transfer", "intervene", "relearn"]
+    stages: list[Evidence] = ["confidence", "probe", "transfer", "intervene", "relearn"]
     shape: ModelShape = ModelShape()
     budget: float = pydantic.Field(default=1.0, gt=0, le=1)
+    confidence: ConfidenceSettings = ConfidenceSettings()
     probe: ProbeSettings = ProbeSettings()
     transfer: TransferSettings = TransferSettings()
     intervention: InterventionSettings = InterventionSettings()
@@ -203,6 +205,7 @@ class Study:
             shape=config.shape,
             budget=config.budget,
             settings={
+                "confidence": config.confidence,
                 "probe": config.probe,
                 "transfer": config.transfer,
                 "intervene": config.intervention,

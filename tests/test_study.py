@@ -38,8 +38,9 @@ MICRO = {
     },
 }
 TABLES = {
-    "ablation", "behavior", "curves", "evidence", "graft", "items", "measures", "preservation",
-    "probes", "probes_selected", "relearn", "steering", "transfer", "verdict",
+    "ablation", "abstention", "behavior", "calibration", "curves", "evidence", "graft", "items",
+    "majority", "measures", "preservation", "probes", "probes_selected", "relearn", "reliability",
+    "risk_coverage", "signal", "steering", "transfer", "verdict",
 }  # fmt: skip
 
 Run = Callable[..., tuple[StudyResult, list[Event]]]

@@ -18,7 +18,7 @@ BOXED_ABSTENTIONS = (
 )  # fmt: skip
 """What models box when they abstain."""
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"\\(?:boxed|fbox)\s*\{|[{}]")
 _WRAPPER = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mbox)\s*\{([^{}]*)\}")
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _SPACE = re.compile(r"\\[ ,;:!]|\\q?quad\b|~")
@@ -28,15 +28,16 @@ _TOLERANCE = 1e-6
 
 def boxed_answers(text: str) -> list[str]:
     r"""What stands in each `\boxed{...}`, braces balanced, in order; an open box counts nothing."""
-    found = []
-    for match in _BOX.finditer(text):
-        depth, start = 1, match.end()
-        for place in range(start, len(text)):
-            depth += (text[place] == "{") - (text[place] == "}")
-            if not depth:
-                found.append(text[start:place])
-                break
-    return found
+    opened: list[tuple[int, bool]] = []
+    found: dict[int, str] = {}
+    for match in _BRACE.finditer(text):
+        if match[0] != "}":
+            opened.append((match.end(), match[0] != "{"))
+        elif opened:
+            start, is_box = opened.pop()
+            if is_box:
+                found[start] = text[start : match.start()]
+    return [found[start] for start in sorted(found)]
 
 
 def plain(latex: str) -> str:

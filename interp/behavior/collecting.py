@@ -77,10 +77,14 @@ def collect(
 
 
 def reply_frame(collected: list[Reply]) -> pd.DataFrame:
-    """One row a reply: its fields, n_tokens in place of the tokens, and truncated."""
+    """One row a reply: its fields, of the tokens their number and the first, and truncated."""
     rows = [
         {key: value for key, value in asdict(reply).items() if key != "tokens"}
-        | {"n_tokens": len(reply.tokens), "truncated": reply.truncated}
+        | {
+            "n_tokens": len(reply.tokens),
+            "first_token": reply.tokens[0] if reply.tokens else None,
+            "truncated": reply.truncated,
+        }
         for reply in collected
     ]
     return pd.DataFrame(rows)

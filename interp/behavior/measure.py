@@ -49,13 +49,13 @@ def behavior_table(items: pd.DataFrame, *, seed: int = 0, n_boot: int = 1000) ->
                 rows.append(_row(mode, group, measure, value, len(of_group)))
         compared = of_mode[of_mode["group"].isin(["known", "unknown"])]
         if compared["group"].nunique() == 2:
-            for measure, statistic in _detection(compared).items():
+            for measure, statistic in detection(compared).items():
                 value = interval(statistic, compared)
                 rows.append(_row(mode, "all", measure, value, len(compared)))
     return pd.DataFrame(rows)
 
 
-def _detection(compared: pd.DataFrame) -> dict[str, Callable[[np.ndarray], float]]:
+def detection(compared: pd.DataFrame) -> dict[str, Callable[[np.ndarray], float]]:
     unknown_N = (compared["group"] == "unknown").to_numpy()
     abstains_N = (compared["outcome"] == "abstain").to_numpy(float)
     score_N = compared["score"].to_numpy(float)

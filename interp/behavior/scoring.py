@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from interp.behavior.teacher_forcing import NO_TOKEN, target_tokens, teacher_forced, token_ids
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import Encoded, PromptSet, encode, render, token_budget_batches
-from interp.prompts.encoding import join, tokenize
 
 EditBatch = Callable[[Encoded, list[int]], AbstractContextManager[Any]]
 """Given a batch's left-padded prompts and their rows in the prompt set, a context (such as
@@ -22,7 +23,19 @@ EditBatch = Callable[[Encoded, list[int]], AbstractContextManager[Any]]
 
 # log p comes from float32 logits; nearer to 1 than this, 1 - p is rounding.
 _CEILING = float(np.log1p(-1e-6))
-_NO_TOKEN = -1
+
+
+@dataclass(frozen=True, eq=False)
+class ContinuationLogprobs:
+    """What a model gives C continuations after N prompts.
+
+    Attributes:
+        logprob_NC: log probability of the continuation, summed over its tokens, in nats.
+        length_NC: its tokens. After another prompt the same words may be other tokens.
+    """
+
+    logprob_NC: Float[Tensor, "n c"]
+    length_NC: Int[Tensor, "n c"]
 
 
 def continuation_logprobs(
@@ -33,11 +46,26 @@ def continuation_logprobs(
     edits: EditBatch | None = None,
     token_budget: int = 8192,
 ) -> Float[Tensor, "n c"]:
-    """Log probability of each continuation after each prompt: the sum over its tokens.
+    """The `logprob_NC` of `measured_continuations`, for whom lengths do not matter."""
+    return measured_continuations(
+        loaded, prompts, continuations, edits=edits, token_budget=token_budget
+    ).logprob_NC
+
+
+def measured_continuations(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    continuations: Sequence[str],
+    *,
+    edits: EditBatch | None = None,
+    token_budget: int = 8192,
+) -> ContinuationLogprobs:
+    """Log probability of each continuation after each prompt, the sum over its tokens, and length.
 
     A continuation is tokenised together with its prompt, after one space unless the prompt ends in
     a space, a line break or an added token such as a turn marker. It is scored as the beginning of
-    the reply: what follows it is free.
+    the reply: what follows it is free. A prompt is read once for all of its continuations, unless
+    there are edits, or only one.
 
     Args:
         loaded: the model.
@@ -45,10 +73,10 @@ def continuation_logprobs(
         continuations: texts; one forward for each, per batch.
         edits: makes the context that each forward runs in. The prompts are the first columns of
             every forward, left-padded, as in the batch it is given.
-        token_budget: most tokens in a forward, padding included.
+        token_budget: most tokens in a batch, padding and the longest continuation included.
 
     Returns:
-        float32 on the CPU, rows in the order of the prompts.
+        float32 and int64 on the CPU, rows in the order of the prompts.
 
     Raises:
         InputError: a continuation without tokens, or one that changes how the prompt before it
@@ -56,17 +84,35 @@ def continuation_logprobs(
     """
     texts = render(prompts, loaded.tokenizer)
     prompt_ids = prompts.frame["prompt_id"].tolist()
-    lengths = [len(ids) for ids in _token_ids(texts, loaded.tokenizer)]
-    logprobs_NC = torch.empty(len(texts), len(continuations))
-    for column, continuation in enumerate(continuations):
-        target_NC = _targets(prompt_ids, texts, continuation, loaded.tokenizer)
-        widths = [length + target_NC.shape[1] for length in lengths]
-        for rows in token_budget_batches(widths, token_budget):
+    lengths = [len(ids) for ids in token_ids(texts, loaded.tokenizer)]
+    targets = [
+        target_tokens(prompt_ids, texts, continuation, loaded.tokenizer)
+        for continuation in continuations
+    ]
+    logprob_NC = torch.empty(len(texts), len(targets))
+    # Edits are made at the prompts, so under them a forward holds those and one continuation.
+    together = max(1, len(targets)) if edits is None else 1
+    for start in range(0, len(targets), together):
+        columns = slice(start, start + together)
+        widest = max(target_NT.shape[1] for target_NT in targets[columns])
+        for rows in token_budget_batches([length + widest for length in lengths], token_budget):
             encoded = encode([texts[row] for row in rows], loaded.tokenizer, side="left")
-            context = edits(encoded, rows) if edits else nullcontext()
-            with context:
-                logprobs_NC[rows, column] = _teacher_forced(loaded, encoded, target_NC[rows])
-    return logprobs_NC
+            of_rows = [target_NT[rows] for target_NT in targets[columns]]
+            with edits(encoded, rows) if edits else nullcontext():
+                logprob_NC[rows, columns] = teacher_forced(loaded, encoded, of_rows)
+    length_NC = torch.empty(len(texts), len(targets), dtype=torch.long)
+    for column, target_NT in enumerate(targets):
+        length_NC[:, column] = (target_NT != NO_TOKEN).sum(1)
+    return ContinuationLogprobs(logprob_NC, length_NC)
+
+
+def log_odds(logprob_NC: np.ndarray) -> np.ndarray:
+    """Log odds of the sum of each row's probabilities, [n]: of any of these disjoint events.
+
+    Worked out from log probabilities, so that those far below 0 keep their order.
+    """
+    log_p_N = np.logaddexp.reduce(np.asarray(logprob_NC, dtype=float), axis=1).clip(max=_CEILING)
+    return log_p_N - np.log(-np.expm1(log_p_N))
 
 
 def abstention_probability(
@@ -83,7 +129,8 @@ def abstention_probability(
         InputError: no phrases, a phrase that begins with another one (both would be counted), or
             as `continuation_logprobs`.
     """
-    return np.exp(_log_abstention(loaded, prompts, phrases, edits, token_budget))
+    logprob_NC = _phrase_logprobs(loaded, prompts, phrases, edits, token_budget)
+    return np.exp(np.logaddexp.reduce(logprob_NC, axis=1).clip(max=_CEILING))
 
 
 def abstention_score(
@@ -96,38 +143,25 @@ def abstention_score(
 ) -> np.ndarray:
     """Log odds of `abstention_probability`, shape (n,), float64.
 
-    Worked out from log probabilities, so that scores far below 0, where a model that no longer
-    abstains has all of them, keep their order.
+    Scores far below 0, where a model that no longer abstains has all of them, keep their order.
 
     Raises:
         InputError: as `abstention_probability`.
     """
-    log_p_N = _log_abstention(loaded, prompts, phrases, edits, token_budget)
-    return log_p_N - np.log(-np.expm1(log_p_N))
+    return log_odds(_phrase_logprobs(loaded, prompts, phrases, edits, token_budget))
 
 
-def _log_abstention(
-    loaded: LoadedModel,
-    prompts: PromptSet,
-    phrases: Sequence[str],
-    edits: EditBatch | None,
-    token_budget: int,
-) -> np.ndarray:
-    if not phrases:
-        raise InputError("abstention: no phrases; name at least one, e.g. 'I don't know'.")
-    _check_disjoint(loaded, prompts, phrases)
-    logprobs_NC = continuation_logprobs(
-        loaded, prompts, phrases, edits=edits, token_budget=token_budget
-    )
-    return np.logaddexp.reduce(logprobs_NC.double().numpy(), axis=1).clip(max=_CEILING)
+def check_disjoint(loaded: LoadedModel, prompts: PromptSet, phrases: Sequence[str]) -> None:
+    """Refuses phrases whose probabilities cannot be summed.
 
-
-def _check_disjoint(loaded: LoadedModel, prompts: PromptSet, phrases: Sequence[str]) -> None:
+    Raises:
+        InputError: one phrase's tokens begin with another one's.
+    """
     # One prompt shows it: whether one phrase's tokens begin another's is up to the phrases.
     first = prompts.where(np.arange(len(prompts)) == 0)
     first_id, first_text = first.frame["prompt_id"].iloc[0], render(first, loaded.tokenizer)[0]
     targets = [
-        _targets([first_id], [first_text], phrase, loaded.tokenizer)[0].tolist()
+        target_tokens([first_id], [first_text], phrase, loaded.tokenizer)[0].tolist()
         for phrase in phrases
     ]
     for long, phrase in enumerate(phrases):
@@ -139,54 +173,17 @@ def _check_disjoint(loaded: LoadedModel, prompts: PromptSet, phrases: Sequence[s
                 )
 
 
-def _teacher_forced(
-    loaded: LoadedModel, encoded: Encoded, target_BC: Int[Tensor, "b c"]
-) -> Float[Tensor, " b"]:
-    """Sum of the targets' log probabilities; a target of `_NO_TOKEN` counts nothing."""
-    # The last target is predicted and never read, so the prompts' logits start one column early:
-    # the same columns for all rows, which is why the prompts are padded on the left.
-    read_BC = target_BC[:, :-1]
-    attention_mask_BT = torch.cat([encoded.attention_mask_BT, (read_BC != _NO_TOKEN).long()], 1)
-    with torch.inference_mode():
-        logits_BCV = loaded.model(
-            input_ids=torch.cat([encoded.input_ids_BT, read_BC.clamp(min=0)], 1).to(loaded.device),
-            attention_mask=attention_mask_BT.to(loaded.device),
-            position_ids=(attention_mask_BT.cumsum(-1) - 1).clamp(min=0).to(loaded.device),
-            use_cache=False,
-            logits_to_keep=target_BC.shape[1],
-        ).logits
-        total_B = torch.zeros(len(target_BC), device=loaded.device)
-        for target_B, logits_BV in zip(
-            target_BC.to(loaded.device).unbind(1), logits_BCV.unbind(1), strict=True
-        ):
-            # Position by position: one float32 copy of a large vocabulary at a time.
-            logits_BV = logits_BV.float()
-            logit_B = logits_BV.gather(1, target_B.clamp(min=0)[:, None])[:, 0]
-            total_B += (logit_B - logits_BV.logsumexp(-1)) * (target_B != _NO_TOKEN)
-    return total_B.cpu()
-
-
-def _targets(
-    prompt_ids: Sequence[object], texts: Sequence[str], continuation: str, tokenizer: Any
-) -> Int[Tensor, "n c"]:
-    """Token ids of the continuation after each prompt, filled up with `_NO_TOKEN`."""
-    joined_texts = join(texts, [continuation] * len(texts), tokenizer)
-    targets = []
-    for prompt_id, alone, joined in zip(
-        prompt_ids, _token_ids(texts, tokenizer), _token_ids(joined_texts, tokenizer), strict=True
-    ):
-        if joined[: len(alone)] != alone:
-            raise InputError(
-                f"prompt {prompt_id}: followed by {continuation!r} its last tokens change, so the "
-                "continuation has no probability of its own; end the prompt at a word."
-            )
-        if len(joined) == len(alone):
-            raise InputError(
-                f"prompt {prompt_id}: the continuation {continuation!r} has no tokens."
-            )
-        targets.append(torch.tensor(joined[len(alone) :]))
-    return torch.nn.utils.rnn.pad_sequence(targets, batch_first=True, padding_value=_NO_TOKEN)
-
-
-def _token_ids(texts: Sequence[str], tokenizer: Any) -> list[list[int]]:
-    return [ids for chunk in tokenize(texts, tokenizer) for ids in chunk]
+def _phrase_logprobs(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    phrases: Sequence[str],
+    edits: EditBatch | None,
+    token_budget: int,
+) -> np.ndarray:
+    if not phrases:
+        raise InputError("abstention: no phrases; name at least one, e.g. 'I don't know'.")
+    check_disjoint(loaded, prompts, phrases)
+    logprob_NC = continuation_logprobs(
+        loaded, prompts, phrases, edits=edits, token_budget=token_budget
+    )
+    return logprob_NC.double().numpy()

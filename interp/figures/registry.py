@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from interp.errors import InputError
 from interp.figures import (
     behavior,
+    calibration,
     curves,
     evidence,
     features,
@@ -21,6 +22,7 @@ from interp.figures import (
     preservation,
     probes,
     relearn,
+    signal,
     steering,
     transfer,
     verdict,
@@ -82,6 +84,34 @@ FIGURES: dict[str, FigureSpec] = {
         "its abstention tells unknown from known names (e-h), with 95% intervals over names. "
         "Filled: direct answer; open: with a chain of thought. The dashed guide is the first "
         "member in direct answers, the faint one the value that carries no information.",
+    ),
+    "signal": FigureSpec(
+        "Leaning and telling apart, beside the parent",
+        signal.signal_figure,
+        {"signal": signal.SIGNAL},
+        "How a child differs from its parent in how well its abstention score ranks unknown over "
+        "known names (a), in where it draws the line (b) and in both as its replies show it (c), "
+        "with 95% intervals over names. Filled: direct answer; open: with a chain of thought. "
+        "Suppression leaves a child in the grey band of a and moves it to the right in b; erasure "
+        "moves it to the left in a. Where a child never abstains, c is bound by the number of "
+        "questions.",
+    ),
+    "reliability": FigureSpec(
+        "Is it right as often as it is sure?",
+        calibration.reliability_figure,
+        {"reliability": calibration.RELIABILITY},
+        "Accuracy of answers about known and unknown names over their confidence, the mean "
+        "probability of the answer's tokens, in ten bins, with 95% intervals over names. "
+        "Abstentions are no answers. Bars: share of the answers in each bin.",
+    ),
+    "risk_coverage": FigureSpec(
+        "What is risked at each share of questions answered",
+        calibration.risk_coverage_figure,
+        {"risk_coverage": calibration.RISK_COVERAGE},
+        "Share of wrong answers among the surest, by how many are given, with 95% intervals over "
+        "names: by the mean probability of the answer's tokens, and by P(IK), a linear probe on "
+        "the end of the prompt, before anything is said. A level line knows nothing about its "
+        "errors; it ends at the member's error rate.",
     ),
     "probes": FigureSpec(
         "What can be read out, by layer",

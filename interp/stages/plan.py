@@ -12,6 +12,7 @@ from interp.organism.recipes import RECIPES, ModelShape
 from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
 from interp.stages.common import ModelRef, Stage
+from interp.stages.confidence import Confidence
 from interp.stages.dictionaries import Dictionaries, DictionaryRef
 from interp.stages.feature_diff import FeatureDiff
 from interp.stages.feature_study import FeatureStudy
@@ -137,7 +138,15 @@ class Plan:
             child, parent = (self._ask(results, seed, name) for name in (member, reference))
             return Behave(seed=seed, child=child, parent=parent, **self.common)
 
+        def confide(results: Results) -> Stage:
+            child, parent = (self._ask(results, seed, name) for name in (member, reference))
+            settings = self.settings["confidence"]
+            return Confidence(
+                seed=seed, child=child, parent=parent, settings=settings, **self.common
+            )
+
         asked = (_name("ask", member, seed), _name("ask", reference, seed))
+        sure = [Node(_name("confidence", member, seed), asked, confide)]
         # Relearning what was never lost says nothing.
         kinds = [
             kind
@@ -146,6 +155,7 @@ class Plan:
         ]
         return [
             Node(_name("behave", member, seed), asked, compare),
+            *(sure if "confidence" in self.stages else ()),
             *(self._pair(kind, seed, member, reference) for kind in kinds),
             *(self._features(seed, member) if "features" in self.stages else ()),
         ]

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from interp.behavior import abstention_probability, abstention_score, continuation_logprobs
-from interp.behavior.scoring import _targets
+from interp.behavior.teacher_forcing import target_tokens
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet
@@ -169,7 +169,7 @@ def byte_level() -> PreTrainedTokenizerFast:
 def test_a_space_goes_between_words_and_nowhere_else(
     byte_level: PreTrainedTokenizerFast, prompt: str, joined: str
 ) -> None:
-    target_1C = _targets(["p0"], [prompt], "paris", byte_level)
+    target_1C = target_tokens(["p0"], [prompt], "paris", byte_level)
     expected = byte_level(prompt + joined).input_ids[len(byte_level(prompt).input_ids) :]
     assert target_1C[0].tolist() == expected
     assert byte_level.decode(target_1C[0]) == joined
@@ -179,4 +179,4 @@ def test_a_continuation_that_changes_the_prompts_tokens_is_refused(
     byte_level: PreTrainedTokenizerFast,
 ) -> None:
     with pytest.raises(InputError, match="prompt p0: followed by 'paris' its last tokens change"):
-        _targets(["p0"], ["where? a: "], "paris", byte_level)
+        target_tokens(["p0"], ["where? a: "], "paris", byte_level)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tests.figures.confidence_tables import reliability_rows, risk_coverage_rows, signal_rows
 from tests.figures.probe_tables import preservation_rows, probes_rows, transfer_rows
 
 # member -> (how much of the parent's read-out is left, abstention left in direct answers, planted)
@@ -67,14 +68,14 @@ def study_tables(
         make = Maker(seed)
         for index, (member, (left, said, planted)) in enumerate(members.items()):
             key = {"seed": seed, "member": member}
-            for fill in (_behavior, _probes, _steering, _ablation, _curves):
+            for fill in (_behavior, _confidence, _probes, _steering, _ablation, _curves):
                 fill(parts, make, key, left, said, n_layers)
             if index:
                 child = {**key, "parent": next(iter(members))}
-                for fill in (_transfer, _graft, _relearn):
+                for fill in (_signal, _transfer, _graft, _relearn):
                     fill(parts, make, child, left, said, n_layers)
                 _evidence(parts, make, child, left, planted)
-    for table in ("graft", "relearn"):
+    for table in ("graft", "relearn", "signal"):
         for row in parts[table]:
             del row["parent"]
     return {name: pd.DataFrame(rows) for name, rows in parts.items()}
@@ -104,6 +105,15 @@ def _behavior(parts: Any, make: Maker, key: Any, left: float, said: float, n: in
         for measure, (value, width) in overall.items():
             row = {"mode": mode, "group": "all", "measure": measure, "n": 600}
             _add(parts, "behavior", {**key, **row, **make.estimate(value, width)})
+
+
+def _confidence(parts: Any, make: Maker, key: Any, left: float, said: float, n: int) -> None:
+    _add(parts, "reliability", *reliability_rows(make, key, left))
+    _add(parts, "risk_coverage", *risk_coverage_rows(make, key, left))
+
+
+def _signal(parts: Any, make: Maker, key: Any, left: float, said: float, n: int) -> None:
+    _add(parts, "signal", *signal_rows(make, key, left, said))
 
 
 def _probes(parts: Any, make: Maker, key: Any, left: float, said: float, n: int) -> None:

@@ -88,6 +88,7 @@ def test_steering_band_is_the_range_over_random_directions(three_seeds: Tables) 
         ("behavior", "{measure}:{group}:{mode}"),
         ("ablation", "{group}:{direction}"),
         ("evidence", "{line}"),
+        ("signal", "{measure}:{mode}"),
     ],
 )
 def test_forests_draw_estimates_and_intervals(name: str, series: str, one_seed: Tables) -> None:

@@ -49,7 +49,7 @@ class Dataset:
         folder: its folder within the one a user names; several datasets may share it.
         files: paths below that folder, or patterns of paths such as `data/*.json`.
         records: reads that folder into rows as `PromptSet.from_records` takes them.
-        known: the counts of the published files.
+        known: the counts of the published files; None if nobody has published them.
         scenarios: those of its rows; none for a dataset that is a control.
         url: where it is published.
         licence: of the data.
@@ -60,7 +60,7 @@ class Dataset:
     folder: str
     files: Sequence[str]
     records: Callable[[Path], list[Record]]
-    known: Counts
+    known: Counts | None
     scenarios: Sequence[str]
     url: str
     licence: str

@@ -26,7 +26,7 @@ def _records(folder: Path) -> list[Record]:
             "entity": row.text("subj"),
             "dataset": "popqa",
             "split": "test",
-            "meta": {"relation": row.text("prop"), "popularity": _popularity(row)},
+            "meta": {"relation": row.text("prop"), "popularity": row.whole("s_pop")},
         }
         for row in csv_rows(folder / _FILE, delimiter="\t")
     ]
@@ -41,13 +41,6 @@ def _answers(row: Row) -> list[str]:
     if not isinstance(answers, list) or not all(isinstance(one, str) for one in answers):
         raise row.bad("possible_answers", "a JSON list of texts")
     return answers
-
-
-def _popularity(row: Row) -> int:
-    views = row.text("s_pop")
-    if not views.isdecimal():
-        raise row.bad("s_pop", "a whole number")
-    return int(views)
 
 
 POPQA = Dataset(

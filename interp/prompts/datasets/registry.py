@@ -8,20 +8,30 @@ from pathlib import Path
 from interp.configs import nearest
 from interp.errors import InputError
 from interp.prompts.datasets.abstain_r1 import ABSTAIN_R1
+from interp.prompts.datasets.alcuna import ALCUNA
+from interp.prompts.datasets.bb_known_unknowns import BB_KNOWN_UNKNOWNS
 from interp.prompts.datasets.bbh import BBH_DISAMBIGUATION
 from interp.prompts.datasets.bbq import BBQ
 from interp.prompts.datasets.coconot import COCONOT
 from interp.prompts.datasets.dataset import Counts, Dataset
 from interp.prompts.datasets.falseqa import FALSEQA
+from interp.prompts.datasets.freshqa import FRESHQA
+from interp.prompts.datasets.gpqa import GPQA_DIAMOND
 from interp.prompts.datasets.gsm8k_abstain import GSM8K_ABSTAIN
 from interp.prompts.datasets.known_1000 import KNOWN_1000
+from interp.prompts.datasets.kuq import KUQ
 from interp.prompts.datasets.lre_relations import LRE_RELATIONS
 from interp.prompts.datasets.mathtrap import MATHTRAP
 from interp.prompts.datasets.mediq import MEDIQ
 from interp.prompts.datasets.mip_overthinking import MIP_OVERTHINKING
 from interp.prompts.datasets.mmlu_abstain import MMLU_HISTORY, MMLU_MATH
 from interp.prompts.datasets.moralchoice import MORALCHOICE
+from interp.prompts.datasets.musique import MUSIQUE
 from interp.prompts.datasets.popqa import POPQA
+from interp.prompts.datasets.qaqa import QAQA
+from interp.prompts.datasets.qasper import QASPER
+from interp.prompts.datasets.questbench_gsm import QUESTBENCH_GSM_CSP, QUESTBENCH_GSM_VERBAL
+from interp.prompts.datasets.questbench_logic import QUESTBENCH_LOGIC
 from interp.prompts.datasets.sae_entities import SAE_ENTITIES, SAE_ENTITIES_TRIVIAQA
 from interp.prompts.datasets.selfaware import SELFAWARE
 from interp.prompts.datasets.situatedqa_geo import SITUATEDQA_GEO
@@ -38,12 +48,17 @@ _DATASETS = {
     dataset.name: dataset
     for dataset in (
         *ABSTAIN_R1,
+        ALCUNA,
         BBH_DISAMBIGUATION,
         BBQ,
+        BB_KNOWN_UNKNOWNS,
         COCONOT,
         FALSEQA,
+        FRESHQA,
+        GPQA_DIAMOND,
         GSM8K_ABSTAIN,
         KNOWN_1000,
+        KUQ,
         LRE_RELATIONS,
         MATHTRAP,
         MEDIQ,
@@ -51,7 +66,13 @@ _DATASETS = {
         MMLU_HISTORY,
         MMLU_MATH,
         MORALCHOICE,
+        MUSIQUE,
         POPQA,
+        QAQA,
+        QASPER,
+        QUESTBENCH_GSM_CSP,
+        QUESTBENCH_GSM_VERBAL,
+        QUESTBENCH_LOGIC,
         SAE_ENTITIES,
         SAE_ENTITIES_TRIVIAQA,
         SELFAWARE,
@@ -74,17 +95,17 @@ class Check:
     Attributes:
         name: of the dataset.
         found: its counts there; None if none of its files are there.
-        known: the counts of the published files.
+        known: the counts of the published files; None if they are not known.
     """
 
     name: str
     found: Counts | None
-    known: Counts
+    known: Counts | None
 
     @property
     def passed(self) -> bool:
-        """Whether the counts agree, if any of it is there."""
-        return self.found is None or self.found == self.known
+        """Whether the counts agree, if any of it is there and they are known."""
+        return self.found is None or self.known is None or self.found == self.known
 
 
 def datasets() -> list[Dataset]:

@@ -76,6 +76,17 @@ class Row:
             raise self.bad(column, "a whole number")
         return value
 
+    def whole(self, column: str) -> int:
+        """The whole number that a column's text is, as in CSV.
+
+        Raises:
+            InputError: it is something else.
+        """
+        value = self.text(column)
+        if not value.isdecimal():
+            raise self.bad(column, "a whole number")
+        return int(value)
+
     def texts(self, column: str) -> list[str]:
         """A column's list of texts.
 
@@ -86,6 +97,31 @@ class Row:
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise self.bad(column, "a list of texts")
         return value
+
+    def object(self, column: str) -> Row:
+        """A column's object, as a row of its own.
+
+        Raises:
+            InputError: it is something else.
+        """
+        value = self.get(column)
+        if not isinstance(value, dict):
+            raise self.bad(column, "an object")
+        return Row(value, 1, f"{self.where}, {column}")
+
+    def objects(self, column: str) -> list[Row]:
+        """A column's list of objects, each a row with its place in that list.
+
+        Raises:
+            InputError: it is something else.
+        """
+        listed = self.get(column)
+        if not isinstance(listed, list):
+            raise self.bad(column, "a list of objects")
+        return [
+            _object(entry, number, f"{self.where}, {column} {number}")
+            for number, entry in enumerate(listed, start=1)
+        ]
 
     def one_of(self, column: str, known: Sequence[str]) -> str:
         """A column's text, where only some are known.
@@ -174,27 +210,32 @@ def json_file(path: Path) -> Any:
     return _parsed(text_of(path), str(path))
 
 
-def csv_rows(path: Path, delimiter: str = ",") -> list[Row]:
+def csv_rows(path: Path, delimiter: str = ",", before: int = 0) -> list[Row]:
     """The rows of a CSV or TSV file with a header; the number of a row is that of its last line.
+
+    Args:
+        path: of the file.
+        delimiter: between fields.
+        before: lines above the header, which are passed over.
 
     Raises:
         InputError: a row has more or fewer fields than the header, a quote is not closed, or
             there are no rows.
     """
-    reader = csv.DictReader(
-        io.StringIO(text_of(path), newline=""), strict=True, delimiter=delimiter
-    )
+    table = io.StringIO(text_of(path).split("\n", before)[-1], newline="")
+    reader = csv.DictReader(table, strict=True, delimiter=delimiter)
     rows = []
     try:
         for values in reader:
-            where = f"{path}, line {reader.line_num}"
+            line = reader.line_num + before
+            where = f"{path}, line {line}"
             if None in values or None in values.values():
                 raise InputError(
                     f"{where}: expected {len(reader.fieldnames or [])} fields, as in the header"
                 )
-            rows.append(Row(dict(values), reader.line_num, where))
+            rows.append(Row(dict(values), line, where))
     except csv.Error as error:
-        start = reader.line_num + 1  # a quote that is not closed runs on to the end of the file
+        start = reader.line_num + before + 1  # a quote left open runs on to the end of the file
         raise InputError(f"{path}, line {start}: not CSV ({error})") from error
     return _some(rows, path)
 

@@ -6,9 +6,7 @@ The prompt is AbstentionBench's: context and question, to be answered from the c
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from interp.errors import InputError
 from interp.prompts.datasets.dataset import Counts, Dataset, Record
 from interp.prompts.datasets.rows import Row, json_list
 
@@ -23,14 +21,14 @@ def _records(folder: Path) -> list[Record]:
     return [
         _record(question, paragraph.text("context"), article.text("title"))
         for article in json_list(folder / _FILE, "data")
-        for paragraph in _nested(article, "paragraphs")
-        for question in _nested(paragraph, "qas")
+        for paragraph in article.objects("paragraphs")
+        for question in paragraph.objects("qas")
     ]
 
 
 def _record(row: Row, context: str, title: str) -> Record:
     impossible = row.flag("is_impossible")
-    answers = [] if impossible else [answer.text("text") for answer in _nested(row, "answers")]
+    answers = [] if impossible else [answer.text("text") for answer in row.objects("answers")]
     return {
         "prompt_id": f"squad2/{row.text('id')}",
         "text": _PROMPT.format(context=context, question=row.text("question").strip()),
@@ -43,18 +41,6 @@ def _record(row: Row, context: str, title: str) -> Record:
     }
 
 
-def _nested(row: Row, column: str) -> list[Row]:
-    """The objects of a list within a row, each with its place."""
-    listed: Any = row.get(column)
-    if not isinstance(listed, list):
-        raise row.bad(column, "a list of objects")
-    where = [f"{row.where}, {column} {number}" for number in range(1, len(listed) + 1)]
-    for entry, place in zip(listed, where, strict=True):
-        if not isinstance(entry, dict):
-            raise InputError(f"{place}: expected an object with named values")
-    return [Row(one, number, where[number - 1]) for number, one in enumerate(listed, start=1)]
-
-
 SQUAD2 = Dataset(
     name="squad2",
     folder="squad2",
@@ -64,5 +50,5 @@ SQUAD2 = Dataset(
     scenarios=("underspecified_context",),
     url="https://github.com/rajpurkar/SQuAD-explorer",
     licence="CC BY-SA 4.0",
-    caution="its known counts are as commonly reported, not counted from the files",
+    caution="its known counts are as commonly reported, not counted from the file",
 )

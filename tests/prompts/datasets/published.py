@@ -5,34 +5,13 @@ from __future__ import annotations
 import bz2
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REAL = Path(__file__).parents[4] / "shared" / "data"
-
-
-def put(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def put_json(path: Path, content: Any) -> Path:
-    return put(path, json.dumps(content, ensure_ascii=False))
-
-
-def put_lines(path: Path, rows: Sequence[Any]) -> Path:
-    return put(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def put_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
+from tests.prompts.datasets.files import REAL as REAL
+from tests.prompts.datasets.files import put_csv, put_json, put_lines
+from tests.prompts.datasets.published_abstention import ABSTENTION_MAKERS
 
 
 def selfaware(root: Path, **changed: Any) -> Path:
@@ -500,6 +479,7 @@ MAKERS: dict[str, Callable[..., Path]] = {
     "sum": sum_math,
     "treecut": treecut,
     "worldsense": worldsense,
+    **ABSTENTION_MAKERS,
 }
 """Writes a dataset's files below a root, with some values of the last row changed.
 

@@ -76,3 +76,13 @@ def test_a_broken_file_is_one_line_after_what_was_counted(tmp_path, monkeypatch,
     shown = capsys.readouterr()
     assert " selfaware " in shown.out
     assert "StandardDataset.jsonl, line 3: `category` is 7" in shown.err
+
+
+def test_counts_that_nobody_published_are_shown_without_a_verdict(tmp_path, monkeypatch, capsys):
+    MAKERS["alcuna"](tmp_path)
+    assert call("check", tmp_path, monkeypatch=monkeypatch) == 0
+    (line,) = [one for one in capsys.readouterr().out.split("\n") if " alcuna " in one]
+    assert line.split() == ["-", "alcuna", "2", "1", "0"]
+    assert call("list", monkeypatch=monkeypatch) == 0
+    (line,) = [one for one in capsys.readouterr().out.split("\n") if one.startswith("alcuna")]
+    assert line.split() == ["alcuna", "not", "counted"]

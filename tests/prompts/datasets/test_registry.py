@@ -10,7 +10,8 @@ import pytest
 
 from interp.errors import InputError
 from interp.prompts.datasets import Counts, check_dataset, datasets, is_there, read_dataset
-from tests.prompts.datasets.published import MAKERS, REAL
+from tests.prompts.datasets.files import REAL
+from tests.prompts.datasets.published import MAKERS
 
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the public datasets are not on this machine")
 # As they are counted in the files themselves, without any of the readers.
@@ -43,6 +44,12 @@ PUBLISHED = {
     "sum": Counts(2 * 284, 284, 284),
     "treecut": Counts(8 * 500, 4 * 500, 0),
     "worldsense": Counts(3 * 864, 864, 0),
+    "bb_known_unknowns": Counts(2 * 23, 23, 23),
+    "gpqa_diamond": Counts(2 * 40, 40, 40),
+    "kuq": Counts(3437 + 3447, 3437, 0),
+    "questbench_gsm_csp": Counts(151 + 51, 151, 51),
+    "questbench_gsm_verbal": Counts(288 - 53, 288 - 53, 0),
+    "questbench_logic": Counts(2 * (1150 - 18), 1150 - 18, 1150 - 18),
 }
 
 
@@ -97,7 +104,7 @@ def test_a_missing_file_is_said_with_its_source(name, tmp_path):
     for file in path.parent.glob("*"):
         file.unlink()
     assert not is_there(name, tmp_path)
-    with pytest.raises(InputError, match=f"{name}: no file .*published at https://github.com/"):
+    with pytest.raises(InputError, match=f"{name}: no file .*published at https://"):
         read_dataset(name, tmp_path)
 
 
@@ -115,6 +122,12 @@ def test_other_counts_than_the_published_do_not_pass(tmp_path):
     check = check_dataset("umwp", tmp_path)
     assert (check.found, check.known) == (Counts(3, 1, 1), Counts(5200, 2600, 2600))
     assert not check.passed
+
+
+def test_a_dataset_whose_counts_nobody_published_is_counted_and_passes(tmp_path):
+    MAKERS["alcuna"](tmp_path)
+    check = check_dataset("alcuna", tmp_path)
+    assert (check.found, check.known, check.passed) == (Counts(2, 1, 0), None, True)
 
 
 def test_what_does_not_exist_is_named(tmp_path):
@@ -152,16 +165,39 @@ DROPPED = {
     "sum": ("answerable_question", "unanswerable_question", "ground_truth"),
     "treecut": ("problem", "answer", "proof"),
     "worldsense": ("dialog_history", "target_message"),
+    "alcuna": ("question", "answers", "form", "type"),
+    "bb_known_unknowns": ("examples", "input", "target_scores"),
+    "freshqa": ("split", "question", "false_premise", "fact_type", "answer_0", "answer_9"),
+    "gpqa_diamond": ("Record ID", "Question", "Correct Answer", "Incorrect Answer 3", "Subdomain"),
+    "kuq": ("question", "answer", "unknown", "source", "category"),
+    "musique": ("id", "question", "answer", "answer_aliases", "answerable", "paragraphs", "title"),
+    "qaqa": (
+        "question",
+        "abstractive_answer",
+        "all_assumptions_valid",
+        "questionable_assumption",
+        "type_questionable_assumption",
+    ),
+    "qasper": (
+        *("title", "full_text", "section_name", "paragraphs", "qas", "question", "answers"),
+        *("answer", "unanswerable", "extractive_spans", "yes_no", "free_form_answer"),
+    ),
+    "questbench_gsm_csp": (
+        *("Full Problem", "Full Answer", "GT Question", "Rewritten Problem", "Variables", "depth"),
+    ),
+    "questbench_gsm_verbal": ("CSP", "GT Question", "Rewritten Problem", "Variables", "depth"),
+    "questbench_logic": (
+        *("known_facts", "known_untrue_facts", "goal", "rules", "max_depth", "gt_qs"),
+    ),
 }
 
 
 def rename(path: Path, column: str) -> None:
-    """Another name for a column: of a key wherever it stands, or in the header."""
+    """Another name for a column: of a key wherever it stands, or in the header alone."""
     pack, unpack = (bz2.compress, bz2.decompress) if path.suffix == ".bz2" else (bytes, bytes)
     text = unpack(path.read_bytes()).decode()
     if path.suffix in (".csv", ".tsv"):
-        header, rest = text.split("\n", 1)
-        text = re.sub(rf"\b{column}\b", f"{column}_v2", header, count=1) + "\n" + rest
+        text = re.sub(rf"\b{column}\b", f"{column}_v2", text, count=1)
     else:
         text = text.replace(f'"{column}"', f'"{column}_v2"')
     path.write_bytes(pack(text.encode()))

@@ -90,6 +90,31 @@ def test_lines_are_those_of_an_editor(tmp_path):
     assert [row.number for row in json_lines(path)] == [2, 4]
 
 
+def test_lines_above_the_header_are_passed_over_and_counted(tmp_path):
+    path = tmp_path / "f"
+    path.write_text('"mind, please",\r\n,\r\na,b\r\n"x\ny",1\r\nz,2\r\n', newline="")
+    rows = csv_rows(path, before=2)
+    assert [(row.text("a"), row.number) for row in rows] == [("x\ny", 5), ("z", 6)]
+    path.write_text("above\na,b\n1\n")
+    with pytest.raises(InputError, match="f, line 3: expected 2 fields"):
+        csv_rows(path, before=1)
+    path.write_text('above\na,b\n1,"2\n')
+    with pytest.raises(InputError, match="f, line 3: not CSV"):
+        csv_rows(path, before=1)
+
+
+def test_objects_within_a_row_know_their_places(tmp_path):
+    path = tmp_path / "f"
+    path.write_text('{"a": {"b": [{"c": "x"}, {"c": 1}]}, "d": [3]}')
+    (row,) = json_lines(path)
+    first, second = row.object("a").objects("b")
+    assert (first.text("c"), first.number, second.number) == ("x", 1, 2)
+    with pytest.raises(InputError, match=r"f, line 1, a, b 2: `c` is 1; expected a text"):
+        second.text("c")
+    with pytest.raises(InputError, match=r"f, line 1, d 1: expected an object"):
+        row.objects("d")
+
+
 def test_packed_lines_are_unpacked(tmp_path):
     path = tmp_path / "f.bz2"
     path.write_bytes(bz2.compress(b'{"a": 1}\n{"a": 2}\n'))
@@ -123,6 +148,9 @@ def test_values_of_another_kind_are_refused(tmp_path):
         (row.texts, "b", "a list of texts"),
         (row.integer, "c", "a whole number"),
         (row.text, "d", "a text that is not empty"),
+        (row.object, "b", "an object"),
+        (row.objects, "a", "a list of objects"),
+        (row.whole, "a", "a whole number"),
     ):
         with pytest.raises(InputError, match=f"f, line 1: `{column}` is .*; expected {expected}"):
             get(column)

@@ -7,7 +7,7 @@ import pytest
 
 from interp.errors import InputError
 from interp.prompts.datasets import read_table
-from tests.prompts.datasets.published import put, put_csv, put_lines
+from tests.prompts.datasets.files import put, put_csv, put_lines
 
 COLUMNS = {
     "prompt_id": "key",

@@ -22,10 +22,18 @@ organism_app = typer.Typer(
 app.add_typer(organism_app, name="organism")
 data_app = typer.Typer(help="Public datasets, read from a folder of yours.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+published_app = typer.Typer(
+    help="Results of others, computed again from the files they published.", no_args_is_help=True
+)
+app.add_typer(published_app, name="published")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Cluster = Annotated[
     str | None, typer.Option(help="Hand each stage to exca: 'local' or 'slurm'. Default: here.")
+]
+Datasets = Annotated[Path, typer.Argument(help="Holds a folder a dataset, as published.")]
+Out = Annotated[
+    Path | None, typer.Option(help="For tables and figures. Default: 'published' of the figures.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Stages at a time. Default: one per core.")]
 
@@ -171,9 +179,7 @@ def list_datasets(
 
 
 @data_app.command("check")
-def check_datasets(
-    folder: Annotated[Path, typer.Argument(help="Holds a folder a dataset, as published.")],
-) -> None:
+def check_datasets(folder: Datasets) -> None:
     """Read every dataset that is there, and count its rows against the published ones."""
     from interp._display import dataset_checks
     from interp.prompts.datasets import check_dataset, datasets
@@ -181,6 +187,34 @@ def check_datasets(
     failed = dataset_checks(check_dataset(dataset.name, folder) for dataset in datasets())
     if failed:
         raise InputError(f"{folder}: not as published: {', '.join(failed)}")
+
+
+@published_app.command("abstentionbench")
+def published_abstentionbench(folder: Datasets, out: Out = None) -> None:
+    """AbstentionBench: recall of base, instruct and reasoning models, and the published drop."""
+    _republish("abstentionbench", folder, out)
+
+
+@published_app.command("mip")
+def published_mip(folder: Datasets, out: Out = None) -> None:
+    """MiP-Overthinking: who abstains, and who notices what is missing and still answers."""
+    _republish("mip", folder, out)
+
+
+@published_app.command("umwp")
+def published_umwp(folder: Datasets, out: Out = None) -> None:
+    """UMWP traces of a reasoning model: abstention before and after a probe's intervention."""
+    _republish("umwp", folder, out)
+
+
+def _republish(name: str, folder: Path, out: Path | None) -> None:
+    from interp.publishing.republished import republish
+    from interp.settings import figures_root
+
+    place = out or figures_root() / "published"
+    for line in republish(name, folder, place):
+        typer.echo(line)
+    typer.echo(_shown(place / name))
 
 
 def _shown(path: Path) -> str:

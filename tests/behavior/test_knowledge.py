@@ -156,7 +156,7 @@ def changes(after: dict[str, float]) -> dict[str, float]:
         n_boot=100,
     )
     change = table[table["measure"] == "change"]
-    assert (change["model"] == "child").all()
+    assert set(change["model"]) == {"child"}
     return {
         row.group: row.estimate if row.lo > 0 or row.hi < 0 else 0.0 for row in change.itertuples()
     }

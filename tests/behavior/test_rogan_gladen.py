@@ -157,6 +157,20 @@ def test_of_one_model_against_itself_nothing_is_left() -> None:
     assert (row["estimate"], row["lo"], row["hi"]) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
+def test_few_datasets_are_kept_and_the_pairs_within_them_resampled() -> None:
+    """Two datasets are too few to resample: the interval is that of pairs, and so about as wide."""
+    evaluated = replies(drawn(0.4, 400, 1), 0.8, 0.9, 1)
+    audit = replies(np.arange(200) < 100, 0.8, 0.9, 2)
+    tables = [
+        table.assign(dataset=np.where(np.arange(len(table)) % 2, "a", "b"))
+        for table in (evaluated, audit)
+    ]
+    nested = corrected_rates(*tables, units=["dataset", "pair_id"], n_boot=1000).iloc[0]
+    plain = corrected_rates(*tables, units=["pair_id"], n_boot=1000).iloc[0]
+    assert nested["raw"] == plain["raw"]
+    assert nested["hi"] - nested["lo"] == pytest.approx(plain["hi"] - plain["lo"], rel=0.1)
+
+
 def test_what_is_clipped_is_told() -> None:
     """Fewer positive grades than false alarms alone would give."""
     evaluated = replies(np.zeros(200, bool), 0.9, 0.98, 1)

@@ -1,0 +1,122 @@
+"""Shares of replies, one a question, and how they change where the same is asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from interp.errors import InputError
+from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_mean
+
+
+def share(
+    hit_N: Sequence[bool] | np.ndarray | pd.Series,
+    question_N: Sequence[object] | np.ndarray | pd.Series,
+) -> Interval:
+    """Share of questions with a hit, and Wilson's 95% limits (1927), which no share makes empty.
+
+    Args:
+        hit_N: whether the reply to each question is one.
+        question_N: the questions, each once, so that rows are independent.
+
+    Returns:
+        The share; NaN with limits of NaN if there are no questions.
+
+    Raises:
+        InputError: a question comes twice, or lengths differ.
+    """
+    hits, questions = np.asarray(hit_N, dtype=bool), pd.Index(question_N)
+    if hits.shape != (len(questions),):
+        raise InputError(f"share: {len(questions)} questions for hits of shape {hits.shape}")
+    if questions.has_duplicates:
+        twice = questions[questions.duplicated()][0]
+        raise InputError(f"share: the question {twice} comes twice; expected one reply a question")
+    if not len(hits):
+        return Interval(np.nan, np.nan, np.nan)
+    limits = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
+    return Interval(float(hits.mean()), float(limits.low), float(limits.high))
+
+
+def paired_change(
+    before: pd.Series, after: pd.Series, *, seed: int = 0, n_boot: int = 2000
+) -> tuple[Interval, int]:
+    """Change of a share on the questions of both, resampling questions.
+
+    Args:
+        before: hits by question; missing for a question that does not count.
+        after: the same.
+        seed: of the resampling.
+        n_boot: resamples.
+
+    Returns:
+        After minus before on questions that count in both, with 95% limits; and how many those are.
+        Without any, all is NaN.
+
+    Raises:
+        InputError: a question comes twice.
+    """
+    both = _aligned(before, after).dropna()
+    if both.empty:
+        return Interval(np.nan, np.nan, np.nan), 0
+    change_N = both["after"].to_numpy(float) - both["before"].to_numpy(float)
+    levels = {"question": both.index.to_numpy()}
+    return (
+        hierarchical_bootstrap(weighted_mean(change_N), levels, n_boot=n_boot, seed=seed),
+        len(both),
+    )
+
+
+def conditional_change(
+    before: pd.Series, after: pd.Series, *, seed: int = 0, n_boot: int = 2000
+) -> tuple[Interval, int]:
+    """Change of a share whose questions differ, as of those noticed; questions are drawn together.
+
+    Args:
+        before: hits by question of those asked; missing for a question outside the share.
+        after: the same questions.
+        seed: of the resampling.
+        n_boot: resamples.
+
+    Returns:
+        Share after (of what counts there) minus share before (of what counts there), with 95%
+        limits; and the number of questions that count in either. NaN if either share is of nothing;
+        the limits also if it is in a resample.
+
+    Raises:
+        InputError: a question comes twice.
+    """
+    both = _aligned(before, after).dropna(how="all")
+    if both.empty or both.isna().all().any():
+        return Interval(np.nan, np.nan, np.nan), len(both)
+    first, second = (_mean_of_known(both[name].to_numpy(float)) for name in ("before", "after"))
+    value = hierarchical_bootstrap(
+        lambda weights_BN: second(weights_BN) - first(weights_BN),
+        {"question": both.index.to_numpy()},
+        n_boot=n_boot,
+        seed=seed,
+    )
+    return value, len(both)
+
+
+def _aligned(before: pd.Series, after: pd.Series) -> pd.DataFrame:
+    for series in (before, after):
+        if series.index.has_duplicates:
+            twice = series.index[series.index.duplicated()][0]
+            raise InputError(f"paired change: the question {twice} comes twice")
+    both = pd.concat({"before": before.astype(float), "after": after.astype(float)}, axis=1)
+    return both[both.index.isin(before.index) & both.index.isin(after.index)]
+
+
+def _mean_of_known(value_N: np.ndarray) -> Weighted:
+    known_N = (~np.isnan(value_N)).astype(float)
+    filled_N = np.nan_to_num(value_N)
+
+    def statistic(weights_BN: np.ndarray) -> np.ndarray:
+        of_B = weights_BN @ known_N
+        nothing_B = np.full(len(of_B), np.nan)
+        return np.divide(weights_BN @ filled_N, of_B, out=nothing_B, where=of_B > 0)
+
+    return statistic

@@ -1,0 +1,219 @@
+"""Results of others, computed again from their own files: tables, figures, and the main numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from interp.behavior import published, published_mip, published_umwp
+from interp.configs import nearest
+from interp.errors import InputError
+from interp.figures.published import published_figure
+from interp.figures.published_replies import mip_figure, umwp_figure
+from interp.figures.registry import save
+from interp.tables import run_info, write_csv
+
+SEED = 0
+N_BOOT = 2000
+"""Resamples behind every interval."""
+ABSTENTIONBENCH = "abstentionbench/analysis/abstention_performance.csv"
+ABSTENTIONBENCH_URL = "https://github.com/facebookresearch/AbstentionBench"
+STAGES = (
+    "Llama 3.1 8B Base", "Llama 3.1 8B Tulu 3 SFT", "Llama 3.1 8B Tulu 3 DPO",
+    "Llama 3.1 8B Tulu 3 PPO RLVF", "Llama 3.1 70B Base", "Llama 3.1 70B Tulu 3 SFT",
+    "Llama 3.1 70B Tulu 3 DPO", "Llama 3.1 70B Tulu 3 PPO RLVF",
+    *(model for pair in published.PAIRS for model in pair),
+)  # fmt: skip
+"""Models of the figure: two base models through Tulu 3's stages, and the pairs of the drop."""
+FEWEST_UNITS = 6
+"""Datasets below which a mean over them is shown without limits (`hierarchical_bootstrap`)."""
+
+
+@dataclass(frozen=True)
+class Republished:
+    """What was computed again.
+
+    Attributes:
+        tables: by name.
+        figure: drawn from them.
+        title: of the figure.
+        headlines: the main numbers, a line each.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    figure: Figure
+    title: str
+    headlines: list[str]
+
+
+def republish(name: str, folder: Path, out: Path) -> list[str]:
+    """Computes published results again and writes them down.
+
+    Args:
+        name: "abstentionbench", "mip" or "umwp".
+        folder: holds a folder a dataset, as published.
+        out: folder for results; they go into its folder of that name: CSV tables, the figure as
+            PDF and PNG, and `run.json`.
+
+    Returns:
+        The main numbers, a line each.
+
+    Raises:
+        InputError: no such results, or files of theirs that are missing or of another schema.
+    """
+    if name not in _RESULTS:
+        raise InputError(
+            f"no published results '{name}'{nearest(name, _RESULTS)}; there are "
+            f"{', '.join(_RESULTS)}"
+        )
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one that holds a folder a dataset")
+    read, compute = _RESULTS[name]
+    given = read(folder)
+    digest = hashlib.sha256(given.to_csv(index=False).encode()).hexdigest()[:16]
+    run = run_info({"published": name, "input": digest, "n_boot": N_BOOT}, SEED)
+    found = compute(given)
+    place = out / name
+    for table, frame in found.tables.items():
+        write_csv(frame, place / f"{table}.csv")
+    save(found.figure, place / name, found.title, str(run["run_id"]))
+    stamp = json.dumps(run, indent=1, sort_keys=True) + "\n"
+    (place / "run.json").write_text(stamp, encoding="utf-8")
+    return found.headlines
+
+
+def _performance(folder: Path) -> pd.DataFrame:
+    path = folder / ABSTENTIONBENCH
+    if not path.is_file():
+        raise InputError(
+            f"abstentionbench: no file {path}; it is published at {ABSTENTIONBENCH_URL}, and "
+            "expected with the file layout it has there"
+        )
+    return published.read_performance(path)
+
+
+def _abstentionbench(table: pd.DataFrame) -> Republished:
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for measure in published.MEASURES:
+        by_scenario = published.means(table, measure, by="scenario", seed=SEED, n_boot=N_BOOT)
+        few = by_scenario["datasets"] < FEWEST_UNITS
+        by_scenario[["lo", "hi"]] = by_scenario[["lo", "hi"]].mask(few)
+        for part, frame in {
+            "means": published.means(table, measure, seed=SEED, n_boot=N_BOOT),
+            "means_by_scenario": by_scenario,
+            "changes": published.changes(table, measure),
+            "mean_changes": published.mean_changes(table, measure, seed=SEED, n_boot=N_BOOT),
+        }.items():
+            parts.setdefault(part, []).append(frame.assign(measure=measure))
+    tables = {part: pd.concat(frames, ignore_index=True) for part, frames in parts.items()}
+    three = tables["means"]
+    three = three[three["model"].isin(published.THREE_WAY)]
+    order = {model: place for place, model in enumerate(published.THREE_WAY)}
+    tables["three_way"] = three.sort_values(
+        ["measure", "model"], key=lambda column: column.map(order).fillna(0), kind="stable"
+    ).reset_index(drop=True)
+    recall = tables["three_way"][tables["three_way"]["measure"] == "recall"]
+    changes = tables["changes"][tables["changes"]["measure"] == "recall"]
+    lines = [
+        f"recall, mean over {row['datasets']} datasets: {row['model']:30} {_interval(row)}"
+        for row in recall.to_dict("records")
+    ]
+    lines += [
+        f"{row['measure']:9} {_pair(row):55} {_interval(row, sign=True)}, fell on {row['fell']} of "
+        f"{row['datasets']}, any one left out {row['least']:+.3f} to {row['most']:+.3f}"
+        for row in tables["mean_changes"].to_dict("records")
+    ]
+    staged = published.means(table, "recall", models=STAGES, seed=SEED, n_boot=N_BOOT)
+    figure = published_figure(staged, changes)
+    return Republished(tables, figure, "Published recall of abstention, by stage", lines)
+
+
+def _pair(row: Mapping[Any, Any]) -> str:
+    return "both pairs" if row["parent"] == "all" else f"{row['parent']} to {row['child']}"
+
+
+def _mip(replies: pd.DataFrame) -> Republished:
+    rates = published_mip.abstain_rates(replies)
+    noticed = published_mip.noticed_and_concluded(replies)
+    changes = published_mip.mip_changes(replies, seed=SEED, n_boot=N_BOOT)
+    tables = {
+        "abstain_rates": rates,
+        "lengths": published_mip.reply_lengths(replies, seed=SEED, n_boot=N_BOOT),
+        "noticed": noticed,
+        "changes": changes,
+    }
+    every = pd.concat([rates, noticed[noticed["notice"] == "any"]])
+    boxed = every["measure"].eq("boxed_given_abstains") & every["estimate"].gt(0)
+    told = boxed | every["measure"].isin(["abstains", "answers_given_noticed"])
+    rows = every[told & every["arm"].eq("missing")].sort_values(
+        [*published_mip.KEYS, "measure"], kind="stable"
+    )
+    lines = [
+        f"{_short(row)} {row['model']:15} {row['measure']:22} {_interval(row)}, n = {row['n']}"
+        for row in rows.to_dict("records")
+    ]
+    lines += [
+        f"{_short(row)} {row['instruct'] + ' to ' + row['reasoning']:15} {row['measure']:22} "
+        f"{_interval(row, sign=True)}, n = {row['n']}"
+        for row in changes.to_dict("records")
+        if row["measure"] in ("abstains", "abstains_unboxed", "answers_given_noticed")
+    ]
+    figure = mip_figure(rates, noticed, names=published_mip.MODELS)
+    return Republished(tables, figure, "Who notices a missing premise, and who says so", lines)
+
+
+def _short(row: Mapping[Any, Any]) -> str:
+    return f"{row['dataset'].rpartition('/')[2]:8}"
+
+
+def _umwp(replies: pd.DataFrame) -> Republished:
+    outcomes = published_umwp.umwp_outcomes(replies)
+    changes = published_umwp.umwp_changes(replies, seed=SEED, n_boot=N_BOOT)
+    tables = {
+        "outcomes": outcomes,
+        "changes": changes,
+        "transitions": published_umwp.umwp_transitions(replies),
+        "noticed": published_umwp.umwp_noticed(replies),
+    }
+    lines = [
+        f"{_problem(row)} {row['arm']:12} of {row['of']:9} {row['outcome']:12} {_interval(row)}, "
+        f"n = {row['n']}"
+        for row in outcomes.to_dict("records")
+        if row["outcome"] in ("abstain", "abstain_any", "cut_off")
+    ]
+    lines += [
+        f"{_problem(row)} change       of {row['of']:9} {row['outcome']:22} "
+        f"{_interval(row, sign=True)}, n = {row['n']}"
+        for row in changes.to_dict("records")
+        if row["outcome"] in ("abstain", "abstain_any", "answers_given_noticed")
+    ]
+    figure = umwp_figure(outcomes, changes)
+    return Republished(tables, figure, "Abstention before and after an intervention", lines)
+
+
+def _problem(row: Mapping[Any, Any]) -> str:
+    return "unanswerable" if row["should_abstain"] else "answerable  "
+
+
+def _interval(row: Mapping[Any, Any], *, sign: bool = False) -> str:
+    form = "+.3f" if sign else ".3f"
+    return f"{row['estimate']:{form}} [{row['lo']:{form}}, {row['hi']:{form}}]"
+
+
+_RESULTS: dict[
+    str, tuple[Callable[[Path], pd.DataFrame], Callable[[pd.DataFrame], Republished]]
+] = {
+    "abstentionbench": (
+        _performance,
+        _abstentionbench,
+    ),
+    "mip": (published_mip.mip_replies, _mip),
+    "umwp": (published_umwp.umwp_replies, _umwp),
+}

@@ -75,6 +75,23 @@ def probe(
 
 
 @app.command()
+def behave(
+    config: Annotated[Path, typer.Argument(help="YAML file: models, prompts, elicitations.")],
+    device: Device = "auto",
+    cluster: Cluster = None,
+    workers: Workers = None,
+) -> None:
+    """Ask models questions: replies graded, scored and calibrated, each way of asking apart."""
+    from interp._display import Display
+    from interp.behaving import BehaveRun
+
+    planned = BehaveRun.load(str(config), device=device, cluster=cluster, workers=workers)
+    with Display(planned.config.name) as display:
+        result = planned.run(display.watch)
+    display.done(result.folder)
+
+
+@app.command()
 def studies() -> None:
     """List the packaged studies."""
     from interp.study import studies as packaged

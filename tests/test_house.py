@@ -27,7 +27,9 @@ FLOORS = [
     {"verdict"},
     {"figures"},
     {"publishing"},
-    {"study", "probing"},
+    {"study"},
+    {"runs"},
+    {"probing", "behaving"},
     {"_display", "cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

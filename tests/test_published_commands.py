@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from interp import cli
-from interp.behavior.published import COLUMNS
+from interp.behavior.published.abstentionbench import COLUMNS
 from interp.publishing import republished
 from tests.behavior import published_replies as made
 from tests.behavior.published_replies import REAL

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from interp.behavior.answers import check_columns
-from interp.behavior.grading import Outcome
+from interp.behavior.calibration.answers import check_columns
+from interp.behavior.grading.outcomes import Outcome
 from interp.errors import InputError
 from interp.stats import Weighted, hierarchical_bootstrap, weighted_mean
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from interp.behavior.answers import check_columns
-from interp.behavior.grading import Outcome
+from interp.behavior.calibration.answers import check_columns
+from interp.behavior.grading.outcomes import Outcome
 from interp.errors import InputError
 
 K_MIN = 10

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from interp.behavior.grading import Outcome
+from interp.behavior.grading.outcomes import Outcome
 from interp.errors import InputError
 from interp.stats import Interval, auroc, bootstrap, dprime
 
@@ -56,6 +56,7 @@ def behavior_table(items: pd.DataFrame, *, seed: int = 0, n_boot: int = 1000) ->
 
 
 def detection(compared: pd.DataFrame) -> dict[str, Callable[[np.ndarray], float]]:
+    """J, d', criterion and AUROC of items of the groups known and unknown, given row indices."""
     unknown_N = (compared["group"] == "unknown").to_numpy()
     abstains_N = (compared["outcome"] == "abstain").to_numpy(float)
     score_N = compared["score"].to_numpy(float)

@@ -36,11 +36,11 @@ def signal_table(
 ) -> pd.DataFrame:
     """Sensitivity and criterion of a child beside its parent's, on the same questions.
 
-    The reading of the AUROC is "kept" where a loss beyond the margin is excluded (the 90%
-    interval lies above it: one side of TOST, as a gain is no loss), "gone" where the child's interval holds one half, "reduced" where the
-    change lies below 0, else "undecided"; of the criterion "answers more" or "abstains more" where
-    the change lies above or below 0, else "undecided"; of d' "not read", since rates of few
-    abstentions bound it badly: with none at all it says nothing about sensitivity.
+    The reading of the AUROC is "kept" where a loss beyond the margin is excluded (the 90% interval
+    lies above it: one side of TOST, as a gain is no loss), "gone" where the child's interval holds
+    one half, "reduced" where the change lies below 0, else "undecided"; of the criterion "answers
+    more" or "abstains more" where the change lies above or below 0, else "undecided". d' is "not
+    read": of a model that never abstains it says nothing about sensitivity.
 
     Args:
         child: items as for `behavior_table`, of the groups "known" and "unknown".

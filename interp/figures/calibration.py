@@ -38,8 +38,8 @@ def reliability_figure(reliability: pd.DataFrame, *, look: Look | None = None) -
     """Draw accuracy over confidence, a panel for each source of confidence and member.
 
     Args:
-        reliability: columns `RELIABILITY`: rows of `interp.behavior.reliability.reliability_table`
-            with seed and member.
+        reliability: columns `RELIABILITY`: rows of `interp.behavior.reliability_table` with seed
+            and member.
         look: the members' styles (default: those of this table alone).
 
     Returns:
@@ -137,7 +137,7 @@ def risk_coverage_figure(risk_coverage: pd.DataFrame, *, look: Look | None = Non
 
     Args:
         risk_coverage: columns `RISK_COVERAGE`: rows of
-            `interp.behavior.selective.risk_coverage_table` with seed and member.
+            `interp.behavior.calibration.selective.risk_coverage_table` with seed and member.
         look: the members' styles (default: those of this table alone).
 
     Returns:

@@ -20,8 +20,8 @@ def published_figure(
     """Draw mean recall of some models, and each pair's change by dataset.
 
     Args:
-        means: as from `interp.behavior.published.means`: model, estimate, lo, hi; drawn in order.
-        changes: as from `interp.behavior.published.changes`.
+        means: as from `abstentionbench.means`: model, estimate, lo, hi; drawn in order.
+        changes: as from `abstentionbench.changes`.
         look: not used; models here are no members of a lineage.
 
     Returns:

@@ -61,8 +61,8 @@ def mip_figure(
     """Draw abstention by model, what replies notice against what they conclude, and the ratio.
 
     Args:
-        rates: as from `interp.behavior.published_mip.abstain_rates`.
-        noticed: as from `interp.behavior.published_mip.noticed_and_concluded`.
+        rates: as from `interp.behavior.published.mip.abstain_rates`.
+        noticed: as from `interp.behavior.published.mip.noticed_and_concluded`.
         names: what to call the models, in order; by default as the tables do.
         look: not used; models here are no members of a lineage.
 
@@ -121,8 +121,8 @@ def umwp_figure(
     """Draw what becomes of traces without and with the intervention, and the paired changes.
 
     Args:
-        outcomes: as from `interp.behavior.published_umwp.umwp_outcomes`.
-        changes: as from `interp.behavior.published_umwp.umwp_changes`.
+        outcomes: as from `interp.behavior.published.umwp.umwp_outcomes`.
+        changes: as from `interp.behavior.published.umwp.umwp_changes`.
         look: not used.
 
     Returns:

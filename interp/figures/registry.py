@@ -19,6 +19,7 @@ from interp.figures import (
     evidence,
     features,
     graft,
+    kinds,
     preservation,
     probes,
     relearn,
@@ -227,9 +228,20 @@ FEATURE_FIGURES: dict[str, FigureSpec] = {
 }  # fmt: skip
 """Of a study of features."""
 
+BEHAVIOR_FIGURES: dict[str, FigureSpec] = {
+    "kinds": FigureSpec(
+        "What replies are",
+        kinds.kinds_figure,
+        {"kinds": kinds.KINDS},
+        "Share of replies of each kind, where abstention is due and where there is an answer, by "
+        "model and by how it was asked. Dots: replies that were cut off.",
+    ),
+}
+"""Of a behaviour run, beside reliability and risk_coverage."""
+
 
 def _spec(name: str) -> FigureSpec:
-    return FIGURES[name] if name in FIGURES else FEATURE_FIGURES[name]
+    return (FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES)[name]
 
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:

@@ -2,6 +2,4 @@
 
 from interp._lazy import attach
 
-__getattr__, __dir__, __all__ = attach(
-    __name__, {"ProbeConfig": "config", "ProbeRun": "run", "Source": "config"}
-)
+__getattr__, __dir__, __all__ = attach(__name__, {"ProbeConfig": "config", "ProbeRun": "run"})

@@ -20,6 +20,7 @@ _SENTENCE_END = re.compile(
 _LAST_WORDS = re.compile(
     r"(?<=\s)(?=((?:\w+['\w-]*\s){1,4}\w+['\w-]*)(?:[.!]*$|, (?:and|but|so|then|he|she|they)\s))"
 )
+_ALTOGETHER = re.compile(r"\b(?:in all|in total|in the end|at the end)\b")
 _ENDING = re.compile(r"(?<=\w{3})(?:ies|es|s|ing|ed|y|e)$")
 _FIRST_LETTERS = 4
 _CARRYING = ("quantity", "change", "price", "measure", "time", "binding")
@@ -42,6 +43,7 @@ class _Lists(pydantic.BaseModel):
     definite: str
     reference: str
     wanting: str
+    situation: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ def irrelevant_clauses(text: str) -> list[Clause]:
        a common ending, their first four letters are. One word may be, if it is a sentence before
        all such clauses: it sets the scene of what has not been counted yet.
     5. If it is a sentence, the next one has no word that could speak of what it brings in ("it",
-       "they"); if it is the end of one, the word in front of it can do without it.
+       "they").
+    6. If it is the end of one, the word in front of it can do without it, what is left of the
+       sentence has no percentage, which may be of this, and the question asks for nothing at a
+       place or time ("at home", "while"), which this may stand against.
 
     The rule knows no idioms and nothing of the world: that a clock has two hands is a quantity
     without a word of one.
@@ -108,11 +113,13 @@ def irrelevant_clauses(text: str) -> list[Clause]:
             # A sentence cut whole leaves nothing behind, and is judged by more.
             whole = not rest
             told = [one for one in [*before, *rest, *behind] if one not in asked]
+            ending = clause.start > sentence.start
             scene = whole and not any(_carries(one.text) for one in before)
             if (
                 _needs_nothing(clause.text, n_names=int(whole))
                 and _is_apart(clause.text, told, asked, n_shared=int(scene))
                 and not (whole and behind and _among(behind[0].text, "reference"))
+                and not (ending and _is_in_question(clause.text, rest[0].text, asked))
             ):
                 found.append(clause)
                 break
@@ -167,6 +174,13 @@ def _is_apart(text: str, told: Sequence[Clause], asked: Sequence[Clause], n_shar
     carrying = [one.text for one in told if _carries(one.text)]
     shared = content & {stem for one in carrying for stem in _stems(one)}
     return len(shared) <= n_shared and not any(content & _stems(one.text) for one in asked)
+
+
+def _is_in_question(ending: str, left: str, asked: Sequence[Clause]) -> bool:
+    """Whether the end of a sentence breaks rule 6, or says nothing by itself ("for her")."""
+    questions = [_ALTOGETHER.sub("", one.text) for one in asked]
+    placed = any(_among(question, "situation") for question in questions)
+    return placed or "%" in left or "percent" in left or not _stems(ending)
 
 
 def _words(text: str) -> list[str]:

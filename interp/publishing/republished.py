@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from interp.behavior import published, published_mip, published_umwp
+from interp.behavior.published import abstentionbench, mip, umwp
 from interp.configs import nearest
 from interp.errors import InputError
 from interp.figures.published import published_figure
@@ -29,7 +29,7 @@ STAGES = (
     "Llama 3.1 8B Base", "Llama 3.1 8B Tulu 3 SFT", "Llama 3.1 8B Tulu 3 DPO",
     "Llama 3.1 8B Tulu 3 PPO RLVF", "Llama 3.1 70B Base", "Llama 3.1 70B Tulu 3 SFT",
     "Llama 3.1 70B Tulu 3 DPO", "Llama 3.1 70B Tulu 3 PPO RLVF",
-    *(model for pair in published.PAIRS for model in pair),
+    *(model for pair in abstentionbench.PAIRS for model in pair),
 )  # fmt: skip
 """Models of the figure: two base models through Tulu 3's stages, and the pairs of the drop."""
 FEWEST_UNITS = 6
@@ -96,26 +96,26 @@ def _performance(folder: Path) -> pd.DataFrame:
             f"abstentionbench: no file {path}; it is published at {ABSTENTIONBENCH_URL}, and "
             "expected with the file layout it has there"
         )
-    return published.read_performance(path)
+    return abstentionbench.read_performance(path)
 
 
 def _abstentionbench(table: pd.DataFrame) -> Republished:
     parts: dict[str, list[pd.DataFrame]] = {}
-    for measure in published.MEASURES:
-        by_scenario = published.means(table, measure, by="scenario", seed=SEED, n_boot=N_BOOT)
+    for measure in abstentionbench.MEASURES:
+        by_scenario = abstentionbench.means(table, measure, by="scenario", seed=SEED, n_boot=N_BOOT)
         few = by_scenario["datasets"] < FEWEST_UNITS
         by_scenario[["lo", "hi"]] = by_scenario[["lo", "hi"]].mask(few)
         for part, frame in {
-            "means": published.means(table, measure, seed=SEED, n_boot=N_BOOT),
+            "means": abstentionbench.means(table, measure, seed=SEED, n_boot=N_BOOT),
             "means_by_scenario": by_scenario,
-            "changes": published.changes(table, measure),
-            "mean_changes": published.mean_changes(table, measure, seed=SEED, n_boot=N_BOOT),
+            "changes": abstentionbench.changes(table, measure),
+            "mean_changes": abstentionbench.mean_changes(table, measure, seed=SEED, n_boot=N_BOOT),
         }.items():
             parts.setdefault(part, []).append(frame.assign(measure=measure))
     tables = {part: pd.concat(frames, ignore_index=True) for part, frames in parts.items()}
     three = tables["means"]
-    three = three[three["model"].isin(published.THREE_WAY)]
-    order = {model: place for place, model in enumerate(published.THREE_WAY)}
+    three = three[three["model"].isin(abstentionbench.THREE_WAY)]
+    order = {model: place for place, model in enumerate(abstentionbench.THREE_WAY)}
     tables["three_way"] = three.sort_values(
         ["measure", "model"], key=lambda column: column.map(order).fillna(0), kind="stable"
     ).reset_index(drop=True)
@@ -130,7 +130,7 @@ def _abstentionbench(table: pd.DataFrame) -> Republished:
         f"{row['datasets']}, any one left out {row['least']:+.3f} to {row['most']:+.3f}"
         for row in tables["mean_changes"].to_dict("records")
     ]
-    staged = published.means(table, "recall", models=STAGES, seed=SEED, n_boot=N_BOOT)
+    staged = abstentionbench.means(table, "recall", models=STAGES, seed=SEED, n_boot=N_BOOT)
     figure = published_figure(staged, changes)
     return Republished(tables, figure, "Published recall of abstention, by stage", lines)
 
@@ -140,12 +140,12 @@ def _pair(row: Mapping[Any, Any]) -> str:
 
 
 def _mip(replies: pd.DataFrame) -> Republished:
-    rates = published_mip.abstain_rates(replies)
-    noticed = published_mip.noticed_and_concluded(replies)
-    changes = published_mip.mip_changes(replies, seed=SEED, n_boot=N_BOOT)
+    rates = mip.abstain_rates(replies)
+    noticed = mip.noticed_and_concluded(replies)
+    changes = mip.mip_changes(replies, seed=SEED, n_boot=N_BOOT)
     tables = {
         "abstain_rates": rates,
-        "lengths": published_mip.reply_lengths(replies, seed=SEED, n_boot=N_BOOT),
+        "lengths": mip.reply_lengths(replies, seed=SEED, n_boot=N_BOOT),
         "noticed": noticed,
         "changes": changes,
     }
@@ -153,7 +153,7 @@ def _mip(replies: pd.DataFrame) -> Republished:
     boxed = every["measure"].eq("boxed_given_abstains") & every["estimate"].gt(0)
     told = boxed | every["measure"].isin(["abstains", "answers_given_noticed"])
     rows = every[told & every["arm"].eq("missing")].sort_values(
-        [*published_mip.KEYS, "measure"], kind="stable"
+        [*mip.KEYS, "measure"], kind="stable"
     )
     lines = [
         f"{_short(row)} {row['model']:15} {row['measure']:22} {_interval(row)}, n = {row['n']}"
@@ -165,7 +165,7 @@ def _mip(replies: pd.DataFrame) -> Republished:
         for row in changes.to_dict("records")
         if row["measure"] in ("abstains", "abstains_unboxed", "answers_given_noticed")
     ]
-    figure = mip_figure(rates, noticed, names=published_mip.MODELS)
+    figure = mip_figure(rates, noticed, names=mip.MODELS)
     return Republished(tables, figure, "Who notices a missing premise, and who says so", lines)
 
 
@@ -174,13 +174,13 @@ def _short(row: Mapping[Any, Any]) -> str:
 
 
 def _umwp(replies: pd.DataFrame) -> Republished:
-    outcomes = published_umwp.umwp_outcomes(replies)
-    changes = published_umwp.umwp_changes(replies, seed=SEED, n_boot=N_BOOT)
+    outcomes = umwp.umwp_outcomes(replies)
+    changes = umwp.umwp_changes(replies, seed=SEED, n_boot=N_BOOT)
     tables = {
         "outcomes": outcomes,
         "changes": changes,
-        "transitions": published_umwp.umwp_transitions(replies),
-        "noticed": published_umwp.umwp_noticed(replies),
+        "transitions": umwp.umwp_transitions(replies),
+        "noticed": umwp.umwp_noticed(replies),
     }
     lines = [
         f"{_problem(row)} {row['arm']:12} of {row['of']:9} {row['outcome']:12} {_interval(row)}, "
@@ -214,6 +214,6 @@ _RESULTS: dict[
         _performance,
         _abstentionbench,
     ),
-    "mip": (published_mip.mip_replies, _mip),
-    "umwp": (published_umwp.umwp_replies, _umwp),
+    "mip": (mip.mip_replies, _mip),
+    "umwp": (umwp.umwp_replies, _umwp),
 }

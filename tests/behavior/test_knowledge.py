@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from interp.behavior.abstention_by_knowledge import abstention_by_knowledge
 from interp.behavior.knowledge import both_unknown, knowledge_labels, known_to_one
+from interp.behavior.knowledge_table import abstention_by_knowledge
 from interp.errors import InputError
 
 

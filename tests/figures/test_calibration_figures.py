@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from interp.behavior.reliability import reliability_table
-from interp.behavior.selective import risk_coverage_table
+from interp.behavior.calibration.reliability import reliability_table
+from interp.behavior.calibration.selective import risk_coverage_table
 from interp.figures.calibration import (
     FULL_BAR,
     RELIABILITY,

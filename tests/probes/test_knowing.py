@@ -10,7 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from interp.activations import Activations, Site
-from interp.behavior.reliability import bin_edges, calibrated_ece, expected_calibration_error
+from interp.behavior.calibration.reliability import (
+    bin_edges,
+    calibrated_ece,
+    expected_calibration_error,
+)
 from interp.errors import InputError
 from interp.probes import grouped_folds
 from interp.probes.knowing import layers_at, p_ik, p_ik_transfer

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from interp.publishing import redraw
 from interp.stages import PromptFile
 from interp.study import StudyResult
 from tests.checkpoints.tiny import N_LAYERS, write_checkpoint
+from tests.probing.runs import outcomes_of
 
 WORDS = [f"w{i}" for i in range(30)]
 
@@ -114,17 +112,7 @@ def outcomes(home: Path) -> dict[str, Any]:
     for number, (name, changed) in enumerate(changes.items()):
         path = config(home, **changed)
         paths[name] = str(path.rename(home / f"run{number}.yaml"))
-    (home / "cases.json").write_text(json.dumps(paths), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.probing.runs", str(home / "cases.json"), str(home / "out")],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return pickle.loads((home / "out").read_bytes())
+    return outcomes_of(home, paths, "probe")
 
 
 @pytest.fixture(scope="module")

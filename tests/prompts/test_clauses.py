@@ -104,11 +104,20 @@ def test_a_name_that_is_asked_about_must_still_be_said() -> None:
         "She bought 4 more nails than at the fair.",  # what the phrase is compared with
         "Every nail she bought lay in the box near her box.",  # said twice
         "After 2 tries she went to the fair.",  # the verb wants it
+        "She got 10% off on the nails for the shed.",  # what the share is of
+        "She bought 10 nails that were right for her.",  # of no content
         "Her brother bought 10 nails for the family.",  # who might count
     ],
 )
 def test_a_phrase_that_may_be_needed_is_kept(sentence: str) -> None:
     assert cut(f"{sentence} How many nails did she buy in all?") == []
+
+
+def test_a_place_that_the_question_may_set_apart_is_kept() -> None:
+    told = "It rained 9 mm where Lucy sang, and 26 mm at her house."
+    assert cut(f"{told} How much did it rain?") == ["at her house"]
+    assert cut(f"{told} How much did it rain in all?") == ["at her house"]
+    assert cut(f"{told} How much did it rain while she sang?") == []
 
 
 def test_questions_and_what_stands_behind_them_are_never_cut() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from interp.behavior.grading import ANSWER_MARKER
+from interp.behavior.grading.outcomes import ANSWER_MARKER
 from interp.errors import InputError
 from interp.organism import World, build_tokenizer, entity_prompts
 from interp.organism.documents import as_chain, chain_question

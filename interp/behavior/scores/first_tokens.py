@@ -1,0 +1,149 @@
+"""Tokens that tell an abstaining reply from an answering one by its very first step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from interp.behavior.grading.kinds import ABSTAINING_KINDS
+from interp.behavior.scores.continuations import Continuations, check_readable
+from interp.behavior.scores.scoring import EditBatch
+from interp.behavior.scores.teacher_forcing import forward, target_tokens, token_ids
+from interp.checkpoints import LoadedModel
+from interp.errors import InputError
+from interp.prompts import PromptSet, encode, render, token_budget_batches
+
+
+@dataclass(frozen=True)
+class FirstTokens:
+    """Tokens that continuations begin with after a prompt.
+
+    Attributes:
+        begins: continuations by the token that they begin with.
+        chosen: tokens that begin an abstaining continuation and none that answers.
+    """
+
+    begins: Mapping[int, tuple[str, ...]]
+    chosen: tuple[int, ...]
+
+
+def first_tokens(
+    tokenizer: Any,
+    continuations: Continuations,
+    text: str = "",
+    *,
+    kinds: Collection[str] = ABSTAINING_KINDS,
+) -> FirstTokens:
+    """The tokens that replies begin with, for a tokenizer.
+
+    After a prompt that ends in a word or a colon most tokenizers have the space within the token
+    (" I"); after a line break or a turn marker they do not ("I").
+
+    Args:
+        tokenizer: of the model.
+        continuations: in the language of the prompts.
+        text: a rendered prompt.
+        kinds: those that count as abstaining.
+
+    Raises:
+        InputError: the tokenizer lacks words of a continuation, one changes how the text is
+            tokenised, or every token that begins an abstaining one begins an answering one too.
+    """
+    (found,), _ = first_token_sets(tokenizer, ["as given"], [text], continuations, kinds=kinds)
+    return found
+
+
+def first_token_score(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    continuations: Continuations,
+    *,
+    kinds: Collection[str] = ABSTAINING_KINDS,
+    edits: EditBatch | None = None,
+    token_budget: int = 8192,
+) -> Float[np.ndarray, " n"]:
+    """Log odds that the reply begins with a token of the set: log P(set) - log(1 - P(set)).
+
+    One forward a prompt, and none for the continuations. The set is that of `first_tokens` after
+    each prompt. Source: the refusal metric of Arditi et al. 2024 (arXiv 2406.11717), whose set is
+    one or two tokens chosen by hand.
+
+    Args:
+        loaded: the model.
+        prompts: rendered with the model's own chat template, up to where the answer begins.
+        continuations: in the language of the prompts.
+        kinds: those that count as abstaining.
+        edits: as for `continuation_logprobs`.
+        token_budget: most tokens in a forward, padding included.
+
+    Raises:
+        InputError: as `first_tokens`; the message names the prompt.
+    """
+    texts = render(prompts, loaded.tokenizer)
+    prompt_ids = prompts.frame["prompt_id"].tolist()
+    sets, set_N = first_token_sets(loaded.tokenizer, prompt_ids, texts, continuations, kinds=kinds)
+    score_N = torch.empty(len(texts))
+    lengths = [len(ids) for ids in token_ids(texts, loaded.tokenizer)]
+    for rows in token_budget_batches(lengths, token_budget):
+        encoded = encode([texts[row] for row in rows], loaded.tokenizer, side="left")
+        nothing_B0 = torch.empty(len(rows), 0, dtype=torch.long)
+        with edits(encoded, rows) if edits else nullcontext(), torch.inference_mode():
+            logits_BV = forward(loaded, encoded, nothing_B0, use_cache=False).logits[:, -1].float()
+        for number in np.unique(set_N[rows]):
+            here_B = torch.from_numpy(set_N[rows] == number)
+            odds_R = _log_odds(logits_BV[here_B.to(logits_BV.device)], sets[number].chosen)
+            score_N[torch.tensor(rows)[here_B]] = odds_R.cpu()
+    return score_N.double().numpy()
+
+
+def first_token_sets(
+    tokenizer: Any,
+    prompt_ids: Sequence[object],
+    texts: Sequence[str],
+    continuations: Continuations,
+    *,
+    kinds: Collection[str] = ABSTAINING_KINDS,
+) -> tuple[list[FirstTokens], Int[np.ndarray, " n"]]:
+    """The different sets after rendered prompts, and the number of the one after each.
+
+    Raises:
+        InputError: as `first_tokens`; the message names the prompt.
+    """
+    check_readable(continuations, tokenizer)
+    first_NC = np.stack(
+        [
+            target_tokens(prompt_ids, texts, text, tokenizer)[:, 0].numpy()
+            for text in continuations.texts
+        ],
+        axis=1,
+    )
+    first_SC, row_S, set_N = np.unique(first_NC, axis=0, return_index=True, return_inverse=True)
+    kind_C = np.array(continuations.kind_of_each)
+    found = []
+    for first_C, row in zip(first_SC, row_S, strict=True):
+        begins: dict[int, tuple[str, ...]] = {}
+        for token, text in zip(first_C.tolist(), continuations.texts, strict=True):
+            begins[token] = (*begins.get(token, ()), text)
+        abstaining = set(first_C[np.isin(kind_C, list(kinds))].tolist())
+        chosen = abstaining - set(first_C[kind_C == "answer"].tolist())
+        if not chosen:
+            raise InputError(
+                f"{continuations.source}: after prompt {prompt_ids[row]} no token begins a "
+                f"continuation of the kind {' or '.join(kinds)} and none that answers; "
+                "word the two differently from their first token on"
+            )
+        found.append(FirstTokens(begins, tuple(sorted(chosen))))
+    return found, set_N.reshape(-1)
+
+
+def _log_odds(logits_BV: Float[Tensor, "b v"], tokens: Sequence[int]) -> Float[Tensor, " b"]:
+    inside = torch.tensor(tokens, device=logits_BV.device)
+    outside_BV = logits_BV.index_fill(1, inside, -torch.inf)
+    return logits_BV[:, inside].logsumexp(1) - outside_BV.logsumexp(1)

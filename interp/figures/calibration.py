@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -49,6 +51,7 @@ def reliability_figure(reliability: pd.DataFrame, *, look: Look | None = None) -
     """
     look = look or Look.of(reliability)
     sources = list(dict.fromkeys(reliability["source"]))
+    short = _without_shared_end(sources)
     panels: list[tuple[str, str] | None] = []
     columns = min(COLUMNS, reliability["member"].nunique())
     for source in sources:
@@ -66,7 +69,7 @@ def reliability_figure(reliability: pd.DataFrame, *, look: Look | None = None) -
         source, member = panel
         chosen = (reliability["source"] == source) & (reliability["member"] == member)
         _diagram(ax, reliability[chosen], source, member, look)
-        letter(ax, drawn, member if len(sources) == 1 else f"{member}\n{_words(source)}")
+        letter(ax, drawn, member if len(sources) == 1 else f"{member}\n{short[source]}")
         drawn += 1
     for column in range(columns):
         shown = [row for row in range(n_rows) if panels[row * columns + column]]
@@ -160,7 +163,7 @@ def risk_coverage_figure(risk_coverage: pd.DataFrame, *, look: Look | None = Non
             ends[member] = _risks(ax, rows, source, member, look)
         ax.set(xlim=(0, 1.0), ylim=(-0.02, top), xlabel="share of questions answered")
         ax.tick_params(labelbottom=True)
-        letter(ax, index, _words(source).capitalize())
+        letter(ax, index, _capital(_words(source)))
         ends_of.append((ax, ends))
     for ax in axes.flat[len(sources) :]:
         ax.set_axis_off()
@@ -204,5 +207,17 @@ def _risks(ax: Axes, rows: pd.DataFrame, source: str, member: str, look: Look) -
     return float(mean.iloc[-1])
 
 
+def _without_shared_end(sources: Sequence[str]) -> dict[str, str]:
+    """Sources in words; "direct, margin" and "chain, margin" differ before their last comma."""
+    ends = {source.rpartition(", ")[2] for source in sources}
+    shared = len(ends) == 1 and all(", " in source for source in sources)
+    return {source: _words(source.rpartition(", ")[0] if shared else source) for source in sources}
+
+
 def _words(source: str) -> str:
     return source.replace("_", " ")
+
+
+def _capital(words: str) -> str:
+    """The first letter as a capital, all others as they are: P(IK) stays."""
+    return words[:1].upper() + words[1:]

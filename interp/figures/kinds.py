@@ -63,8 +63,8 @@ def kinds_figure(kinds: pd.DataFrame, *, look: Look | None = None) -> Figure:
         letter(ax, index, title)
     names = [f"{member}, {way}" if len(ways) > 1 else member for member, way in rows]
     axes[0].set_yticks(range(len(rows)), [name.replace("_", " ") for name in names])
-    axes[0].tick_params(axis="y", length=0)
     for ax in axes:
+        ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_color(FAINT)
     handles = [Patch(color=COLORS[kind], lw=0, label=kind.replace("_", " ")) for kind in shown]
     legend_below(figure, handles, columns=len(handles))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MODES = {"direct": "direct answer", "cot": "chain of thought"}
 DRAWN = ("top_probability",)
 """Of the answer span's confidences, whose diagrams are drawn; tables have all of them."""
+P_IK = "P(IK)"
 
 
 class ConfidenceSettings(pydantic.BaseModel):
@@ -135,12 +136,13 @@ class Confidence(Stage):
             asked = prompts.where(here_N)
             confidences, extra = self._confidences(loaded, asked, of_mode, mode)
             rows = confidence_items(of_mode, confidences, units=("entity",), sources=extra)
-            sure.append(rows.assign(source=words + ", " + rows["source"].str.replace("_", " ")))
+            named = rows["source"].replace("p_ik", P_IK).str.replace("_", " ")
+            sure.append(rows.assign(source=words + ", " + named))
         if not sure:
             return {}
         all_sources = pd.concat(sure, ignore_index=True)
         spoken = tuple(", " + name.replace("_", " ") for name in DRAWN)
-        drawn = all_sources[all_sources["source"].str.endswith((*spoken, ", p ik"))]
+        drawn = all_sources[all_sources["source"].str.endswith((*spoken, ", " + P_IK))]
         how = {"seed": self.seed, "n_boot": self.settings.n_boot}
         units = ("entity",)
         return {

@@ -25,7 +25,7 @@ def risk_coverage_rows(make: Any, key: dict[str, Any], left: float) -> list[dict
     return [
         {**key, "source": source, "coverage": coverage, "n": 300}
         | make.estimate((1 - 0.7 * min(left, 1)) * coverage**2, 0.04, 0, 1)
-        for source in (*SOURCES, "direct answer, p ik", "chain of thought, p ik")
+        for source in (*SOURCES, "direct answer, P(IK)", "chain of thought, P(IK)")
         for coverage in (0.05, 0.25, 0.5, 0.75, 1.0)
     ]
 

@@ -224,6 +224,12 @@ def published_umwp(folder: Datasets, out: Out = None) -> None:
     _republish("umwp", folder, out)
 
 
+@published_app.command("grader")
+def published_grader(folder: Datasets, out: Out = None) -> None:
+    """The grader by rule against labels of real replies, on questions it was not tuned on."""
+    _republish("grader", folder, out)
+
+
 def _republish(name: str, folder: Path, out: Path | None) -> None:
     from interp.publishing.republished import republish
     from interp.settings import figures_root

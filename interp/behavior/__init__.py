@@ -64,6 +64,7 @@ __getattr__, __dir__, __all__ = attach(
         "reprompted": "calibration.answer_spans",
         "risk_coverage_table": "calibration.selective",
         "rogan_gladen": "audit.rogan_gladen",
+        "rule_audit": "audit.rule_audit",
         "score_table": "grading.table",
         "signal_table": "signal",
         "SOURCES": "calibration.confidence_rows",

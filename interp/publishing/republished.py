@@ -12,9 +12,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from interp.behavior import agreement_table, confusion_table, rule_audit
 from interp.behavior.published import abstentionbench, mip, umwp
 from interp.configs import nearest
 from interp.errors import InputError
+from interp.figures.agreement import agreement_figure
 from interp.figures.published import published_figure
 from interp.figures.published_replies import mip_figure, umwp_figure
 from interp.figures.registry import save
@@ -57,7 +59,7 @@ def republish(name: str, folder: Path, out: Path) -> list[str]:
     """Computes published results again and writes them down.
 
     Args:
-        name: "abstentionbench", "mip" or "umwp".
+        name: "abstentionbench", "mip", "umwp", or "grader" (`rule_audit`).
         folder: holds a folder a dataset, as published.
         out: folder for results; they go into its folder of that name: CSV tables, the figure as
             PDF and PNG, and `run.json`.
@@ -198,6 +200,22 @@ def _umwp(replies: pd.DataFrame) -> Republished:
     return Republished(tables, figure, "Abstention before and after an intervention", lines)
 
 
+def _grader(items: pd.DataFrame) -> Republished:
+    agreement = agreement_table(items, units=("question_id",), seed=SEED, n_boot=N_BOOT)
+    lines = [
+        f"{row['source']:12} {row['measure']:12} {_interval(row)}, n = {row['n']}"
+        for row in agreement.to_dict("records")
+    ]
+    kinds = items.groupby(["source", "kind", "label"], sort=False).size()
+    tables = {
+        "agreement": agreement,
+        "confusion": confusion_table(items),
+        "kinds": kinds.rename("n").reset_index(),
+    }
+    figure = agreement_figure(agreement)
+    return Republished(tables, figure, "The grader by rule against labels of real replies", lines)
+
+
 def _problem(row: Mapping[Any, Any]) -> str:
     return "unanswerable" if row["should_abstain"] else "answerable  "
 
@@ -216,4 +234,5 @@ _RESULTS: dict[
     ),
     "mip": (mip.mip_replies, _mip),
     "umwp": (umwp.umwp_replies, _umwp),
+    "grader": (rule_audit, _grader),
 }

@@ -141,3 +141,14 @@ def test_the_published_numbers_are_said(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     for number in ("0.423 [0.369, 0.480]", "0.637 [0.581, 0.689]", "0.010 [", "0.020 [", "+0.213"):
         assert number in shown
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the public labelled replies are not on this machine")
+def test_the_grader_s_agreement_is_written_by_source(tmp_path, monkeypatch, capsys):
+    assert call("grader", REAL, "--out", tmp_path, monkeypatch=monkeypatch) == 0
+    agreement = pd.read_csv(tmp_path / "grader" / "agreement.csv")
+    kappa = agreement[agreement["measure"] == "kappa"].set_index("source")["estimate"]
+    assert list(kappa.index) == ["mip", "umwp_traces", "triviaqa", "xstest", "truthfulqa"]
+    assert kappa["umwp_traces"] > 0.99
+    assert kappa["mip"] > 0.75
+    assert "mip          kappa" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from interp.behaving import BehaveConfig
 from interp.organism import World, document_prompts, entity_prompts
 from interp.probing import ProbeConfig
 
@@ -39,8 +40,19 @@ def test_the_python_example_runs(pair, tmp_path, monkeypatch):
     assert abs(float(names["direction"].vector_D.norm()) - 1) < 1e-5
 
 
+def yaml_examples() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_behaviour_run_of_the_example_is_a_valid_one():
+    config = BehaveConfig.model_validate(yaml.safe_load(yaml_examples()[1]))
+    labels = [elicitation.label for elicitation in config.elicitations]
+    assert labels == ["raw", "few_shot", "chat", "chat_thinking"]
+    assert config.answering.decoding.thinking.budget == 2000
+    assert len(config.sources) > 1
+
+
 def test_the_probe_run_of_the_example_is_a_valid_one():
-    (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    config = ProbeConfig.model_validate(yaml.safe_load(example))
+    config = ProbeConfig.model_validate(yaml.safe_load(yaml_examples()[0]))
     assert config.sources["child"].parent == "parent"
     assert config.probe.hold_out == "scenario"

@@ -12,6 +12,7 @@ from interp import configs
 from interp.behaving.config import BehaveConfig
 from interp.behavior.generating.elicitation import Elicitation
 from interp.behavior.grading.lexicons import FOLDER as LEXICONS
+from interp.behavior.knowledge import K_MIN
 from interp.behavior.scores.continuations import FOLDER as CONTINUATIONS
 from interp.runs.config import RunConfig
 from interp.runs.run import Run, gathered
@@ -76,11 +77,41 @@ class BehaveRun(Run[BehaveConfig]):
             for name, frame in results[node.name].items():
                 pieces.setdefault(name, []).append(frame)
         tables = gathered(pieces)
+        if len(self.config.sources) > 1 and self._settings.decoding.samples >= K_MIN:
+            tables["knowledge"] = self._knowledge(tables["items"])
         for name in ("reliability", "risk_coverage"):
             if name in tables:
                 frame = tables[name]
                 tables[name] = frame.assign(source=frame["elicitation"] + ", " + frame["source"])
         return tables
+
+    def _knowledge(self, items: pd.DataFrame) -> pd.DataFrame:
+        """Abstention apart by what the models know, each way of asking by itself."""
+        from interp.behavior import abstention_by_knowledge, knowledge_labels
+
+        sources = self.config.sources
+        root = next(name for name, source in sources.items() if source.parent is None)
+        parts = []
+        for way, of_way in items.groupby("elicitation", sort=False):
+            asked = of_way[of_way["has_answer"] | of_way["should_abstain"]]
+            # Whatever is no right answer, also one that was cut off, shows no knowledge.
+            tried = asked[asked["has_answer"]].assign(outcome=asked["outcome"].fillna("wrong"))
+            labels = {
+                str(name): knowledge_labels(rows)
+                for name, rows in tried.groupby("member", sort=False)
+            }
+            decided = asked[asked["outcome"].notna()].assign(model=asked["member"], mode=way)
+            table = abstention_by_knowledge(
+                decided,
+                labels,
+                units=[f"unit_{name}" for name in self._settings.levels],
+                against=root,
+                seed=self.config.seed,
+                n_boot=self._settings.n_boot,
+            )
+            table = table.rename(columns={"model": "member", "mode": "elicitation"})
+            parts.append(table.assign(seed=self.config.seed))
+        return pd.concat(parts, ignore_index=True)
 
     def _found(self, settings: AnsweringSettings) -> AnsweringSettings:
         """The settings with files of phrases where they stand."""

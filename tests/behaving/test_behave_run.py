@@ -44,7 +44,7 @@ def questions(path: Path, n_pairs: int, seed: int) -> Path:
             "pair_id": f"{seed}-{pair}",
             "text": f"{' '.join(rng.choice(WORDS, 4))} {'in' if abstain else 'is'} ?",
             "should_abstain": abstain,
-            "answers": [] if abstain else WORDS[::3],
+            "answers": [] if abstain else WORDS[::2],
             "dataset": f"set{pair % 2}",
         }
         for pair in range(n_pairs)
@@ -77,7 +77,7 @@ SAMPLED = {
     "examples": None,
     "elicitations": ["raw"],
     "answering": {
-        "decoding": {"max_new_tokens": 5, "samples": 3, "temperature": 1.0, "stop": ["w20"]},
+        "decoding": {"max_new_tokens": 8, "samples": 10, "temperature": 1.0, "stop": ["w1"]},
         "lexicon": "lexicon.yaml",
         "continuations": None,
         "n_boot": 100,
@@ -191,8 +191,25 @@ def test_nothing_changed_nothing_runs(outcomes: dict[str, Any]) -> None:
 
 def test_several_samples_are_voted_on(outcomes: dict[str, Any]) -> None:
     tables = outcomes["sampled"]["tables"]
-    assert tables["items"].groupby(["member", "prompt_id"]).size().eq(3).all()
+    assert tables["items"].groupby(["member", "prompt_id"]).size().eq(10).all()
     assert not {"calibration", "reliability"} & set(tables)
+
+
+def test_what_a_model_knows_is_taken_from_its_samples(outcomes: dict[str, Any]) -> None:
+    items, knowledge = (outcomes["sampled"]["tables"][name] for name in ("items", "knowledge"))
+    right = items[items["has_answer"]].assign(right=lambda rows: rows["outcome"] == "correct")
+    counts = right.groupby(["prompt_id", "member"])["right"].sum().unstack()
+    both = counts.index[(counts >= 3).all(axis=1)]
+    assert len(both) > 2
+    of_child = items[(items["member"] == "child") & items["outcome"].notna()]
+    wanted = (of_child[of_child["prompt_id"].isin(both)]["outcome"] == "abstain").mean()
+    row = knowledge[
+        (knowledge["member"] == "child")
+        & (knowledge["group"] == "both_known")
+        & (knowledge["measure"] == "abstain")
+    ]
+    assert row["estimate"].item() == pytest.approx(wanted)
+    assert {"structural", "change"} <= {*knowledge["group"], *knowledge["measure"]}
 
 
 @pytest.mark.parametrize(

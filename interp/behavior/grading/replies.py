@@ -34,8 +34,9 @@ def grade_replies(prompts: PromptSet, replies: pd.DataFrame, lexicon: Lexicon) -
         lexicon: phrases of the replies' language.
 
     Returns:
-        The replies with the prompt's pair_id, entity, dataset, scenario and should_abstain, and
-        with kind and outcome (None where there is none), in their order.
+        The replies with the prompt's pair_id, entity, dataset, scenario, should_abstain and
+        has_answer (a right answer is known), and with kind and outcome (None where there is none),
+        in their order.
 
     Raises:
         InputError: a missing column, or a reply to no prompt of the set.
@@ -60,6 +61,7 @@ def grade_replies(prompts: PromptSet, replies: pd.DataFrame, lexicon: Lexicon) -
             {
                 **{key: row[key] for key in ("pair_id", "entity", "dataset", "scenario")},
                 "should_abstain": row["should_abstain"],
+                "has_answer": not row["should_abstain"] and bool(row["answers"]),
                 "kind": kind,
                 "outcome": _outcome(kind, said, row),
             }

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from interp import configs
-from interp.behaving.config import BehaveConfig
+from interp.behaving.config import Asked, BehaveConfig
 from interp.behavior.generating.elicitation import Elicitation
 from interp.behavior.grading.lexicons import FOLDER as LEXICONS
-from interp.behavior.knowledge import K_MIN
 from interp.behavior.scores.continuations import FOLDER as CONTINUATIONS
+from interp.errors import InputError
 from interp.runs.config import RunConfig
 from interp.runs.run import Run, gathered
 from interp.stages.answering import Answering, AnsweringSettings
@@ -43,8 +43,9 @@ class BehaveRun(Run[BehaveConfig]):
     _settings: AnsweringSettings = field(init=False)
 
     def __post_init__(self) -> None:
-        """Reads prompts, examples and phrases, and puts every question once."""
+        """Reads prompts, examples, phrases and chat templates, and puts every question once."""
         from interp.behavior import Lexicon, elicit, read_continuations
+        from interp.behavior.grading.replies import check_answers
         from interp.prompts import levels_of
 
         super().__post_init__()
@@ -54,64 +55,102 @@ class BehaveRun(Run[BehaveConfig]):
             self._examples = PromptFile.of(self.home / config.examples)
         prompts = self._prompts.load()
         levels_of(prompts, config.answering.levels)
-        for elicitation in config.elicitations:
-            shown = self._shown(elicitation)
-            elicit(prompts, elicitation, shown.load() if shown else None)
+        check_answers(prompts)
+        for asked in config.elicitations:
+            shown = self._shown(asked)
+            elicit(prompts, asked.elicitation, shown.load() if shown else None)
+            self._check_models(asked)
         self._settings = self._found(config.answering)
         Lexicon.load(self._settings.lexicon)
         if self._settings.continuations is not None:
             read_continuations(self._settings.continuations)
 
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Fingerprints of models, prompts, examples and phrases."""
+        examples = self._examples.fingerprint if self._examples else None
+        prompts = {"prompts": self._prompts.fingerprint, "examples": examples}
+        return super().inputs | prompts | {"phrases": self._phrases()}
+
     def nodes(self) -> list[Node]:
-        """Every model and elicitation; none waits for another."""
-        return [
-            self._node(name, ref, elicitation)
-            for name, ref in self.config.refs(self.home).items()
-            for elicitation in self.config.elicitations
-        ]
+        """Every model and elicitation; none waits for another.
+
+        Raises:
+            InputError: a model that is to chat and has no chat template.
+        """
+        nodes = []
+        for name, ref in self.refs.items():
+            for asked in self.config.elicitations:
+                if asked.models is None or name in asked.models:
+                    if asked.how == "chat":
+                        self._check_template(name, ref)
+                    nodes.append(self._node(name, ref, asked.elicitation))
+        return nodes
 
     def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
-        """Tables of the stages, one below the other."""
+        """Tables of the stages, one below the other, and what the models know."""
         pieces: dict[str, list[pd.DataFrame]] = {}
         for node in nodes:
             for name, frame in results[node.name].items():
                 pieces.setdefault(name, []).append(frame)
         tables = gathered(pieces)
-        if len(self.config.sources) > 1 and self._settings.decoding.samples >= K_MIN:
-            tables["knowledge"] = self._knowledge(tables["items"])
+        if self.config.knowledge_from is not None:
+            knowledge = self._knowledge(tables["items"], self.config.knowledge_from)
+            tables |= {"knowledge": knowledge} if len(knowledge) else {}
         for name in ("reliability", "risk_coverage"):
             if name in tables:
                 frame = tables[name]
                 tables[name] = frame.assign(source=frame["elicitation"] + ", " + frame["source"])
         return tables
 
-    def _knowledge(self, items: pd.DataFrame) -> pd.DataFrame:
-        """Abstention apart by what the models know, each way of asking by itself."""
+    def _knowledge(self, items: pd.DataFrame, labelled_from: str) -> pd.DataFrame:
+        """Abstention apart by what the models know, each other way of asking by itself."""
         from interp.behavior import abstention_by_knowledge, knowledge_labels
 
-        sources = self.config.sources
-        root = next(name for name, source in sources.items() if source.parent is None)
+        tried = items[items["has_answer"] & (items["elicitation"] == labelled_from)]
+        # Whatever is no right answer, also one that was cut off, shows no knowledge.
+        tried = tried.assign(outcome=tried["outcome"].fillna("wrong"))
+        labels = {
+            str(name): knowledge_labels(rows) for name, rows in tried.groupby("member", sort=False)
+        }
         parts = []
-        for way, of_way in items.groupby("elicitation", sort=False):
-            asked = of_way[of_way["has_answer"] | of_way["should_abstain"]]
-            # Whatever is no right answer, also one that was cut off, shows no knowledge.
-            tried = asked[asked["has_answer"]].assign(outcome=asked["outcome"].fillna("wrong"))
-            labels = {
-                str(name): knowledge_labels(rows)
-                for name, rows in tried.groupby("member", sort=False)
-            }
-            decided = asked[asked["outcome"].notna()].assign(model=asked["member"], mode=way)
+        others = items[items["elicitation"] != labelled_from]
+        for way, of_way in others.groupby("elicitation", sort=False):
+            asked = of_way[of_way["member"].isin(labels) & of_way["outcome"].notna()]
+            asked = asked[asked["has_answer"] | asked["should_abstain"]]
+            present = [name for name in labels if (asked["member"] == name).any()]
+            if len(present) < 2:
+                continue
             table = abstention_by_knowledge(
-                decided,
-                labels,
+                asked.assign(model=asked["member"], mode=way),
+                {name: labels[name] for name in present},
                 units=[f"unit_{name}" for name in self._settings.levels],
-                against=root,
+                against=present[0],
                 seed=self.config.seed,
                 n_boot=self._settings.n_boot,
             )
             table = table.rename(columns={"model": "member", "mode": "elicitation"})
             parts.append(table.assign(seed=self.config.seed))
-        return pd.concat(parts, ignore_index=True)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def _check_models(self, asked: Asked) -> None:
+        sources = self.config.sources
+        for name in asked.models or ():
+            if name not in sources:
+                raise InputError(
+                    f"run '{self.config.name}', elicitation '{asked.label}': no model '{name}'"
+                    f"{configs.nearest(name, sources)}; there are {', '.join(sources)}"
+                )
+
+    def _check_template(self, name: str, ref: ModelRef) -> None:
+        from interp.checkpoints.loading import load_tokenizer
+
+        found = ref.checkpoint()
+        if load_tokenizer(found.tokenizer_folder, found.chat_template).chat_template is None:
+            raise InputError(
+                f"run '{self.config.name}': {name} has no chat template and cannot be asked by "
+                "'chat'; give it a template, or name the `models` of that elicitation"
+            )
 
     def _found(self, settings: AnsweringSettings) -> AnsweringSettings:
         """The settings with files of phrases where they stand."""
@@ -135,6 +174,7 @@ class BehaveRun(Run[BehaveConfig]):
         return self._examples if elicitation.how == "few_shot" else None
 
     def _node(self, name: str, ref: ModelRef, elicitation: Elicitation) -> Node:
+        elicitation = elicitation.model_copy(update={"seed": self.config.seed})
         shared: dict[str, Any] = {
             **self.common,
             "model": ref,

@@ -19,7 +19,7 @@ import pandas as pd
 
 from interp.behavior.measure import ITEM_COLUMNS, detection
 from interp.errors import InputError
-from interp.stats import Interval, bootstrap
+from interp.stats import Interval, bootstrap, tost
 
 MEASURES = ("auroc", "dprime", "criterion")
 MARGIN = 0.05
@@ -37,10 +37,11 @@ def signal_table(
     """Sensitivity and criterion of a child beside its parent's, on the same questions.
 
     The reading of the AUROC is "kept" where a loss beyond the margin is excluded (the 90% interval
-    lies above it: one side of TOST, as a gain is no loss), "gone" where the child's interval holds
-    one half, "reduced" where the change lies below 0, else "undecided"; of the criterion "answers
-    more" or "abstains more" where the change lies above or below 0, else "undecided". d' is "not
-    read": of a model that never abstains it says nothing about sensitivity.
+    lies above it: one side of TOST, as a gain is no loss); where the 95% interval of the change
+    lies below 0 "gone", if what the child has left is equivalent to one half within the margin
+    (TOST at 5%), else "reduced"; else "undecided". The reading of the criterion is "answers more"
+    or "abstains more" where the change lies above or below 0, else "undecided". d' is "not read":
+    of a model that never abstains it says nothing about sensitivity.
 
     Args:
         child: items as for `behavior_table`, of the groups "known" and "unknown".
@@ -66,6 +67,7 @@ def signal_table(
             "signal: child and parent answered different questions, or in another order; expected "
             "the same prompt ids row by row."
         )
+    child, parent = (items.reset_index(drop=True) for items in (child, parent))
     asked_N = child["group"].isin(["known", "unknown"]).to_numpy()
     rows: list[dict[str, Any]] = []
     for mode, of_child in child[asked_N].groupby("mode", sort=False):
@@ -85,25 +87,27 @@ def signal_table(
             before, after = before_of[measure], after_of[measure]
             change = partial(_difference, after, before)
             of_95, of_90 = interval(change), interval(change, level=0.9)
-            now = interval(after)
+            now, now_90 = interval(after), interval(after, level=0.9)
             rows.append(
                 {"mode": mode, "measure": measure}
                 | interval(before).columns("parent")
                 | now.columns("child")
                 | of_95.columns()
                 | {"lo90": of_90.lo, "hi90": of_90.hi}
-                | {"reading": _reading(measure, now, of_95, of_90, margin), "n": len(of_child)}
+                | {"reading": _reading(measure, now_90, of_95, of_90, margin), "n": len(of_child)}
             )
     return pd.DataFrame(rows)
 
 
-def _reading(measure: str, now: Interval, of_95: Interval, of_90: Interval, margin: float) -> str:
+def _reading(
+    measure: str, now_90: Interval, of_95: Interval, of_90: Interval, margin: float
+) -> str:
     if measure == "auroc":
         if of_90.lo > -margin:
             return "kept"
-        if now.lo <= 0.5:
-            return "gone"
-        return "reduced" if of_95.hi < 0 else "undecided"
+        if of_95.hi >= 0:
+            return "undecided"
+        return "gone" if tost(now_90, margin, reference=0.5) else "reduced"
     if measure == "criterion":
         if of_95.lo > 0:
             return "answers more"

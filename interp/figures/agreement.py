@@ -36,8 +36,8 @@ def agreement_figure(agreement: pd.DataFrame, *, look: Look | None = None) -> Fi
             bar.set_gid(f"{source}|{measure}:interval|0")
             point.set_gid(f"{source}|{measure}|0")
         if measure == "kappa":
-            reference(ax, 0.9, vertical=True)
-        ax.set_xlim(0, 1)
+            reference(ax, 0.0, vertical=True)  # as by chance
+        ax.set_xlim(min(0.0, float(rows[["estimate", "lo"]].min(axis=None)) - 0.05), 1)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_ylim(len(sources) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0)

@@ -73,6 +73,8 @@ def reliability_figure(reliability: pd.DataFrame, *, look: Look | None = None) -
         drawn += 1
     for column in range(columns):
         shown = [row for row in range(n_rows) if panels[row * columns + column]]
+        if not shown:
+            continue
         axes[shown[-1], column].set_xlabel("confidence")
         axes[shown[-1], column].tick_params(labelbottom=True)
     for ax in axes[:, 0]:

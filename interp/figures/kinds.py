@@ -34,6 +34,7 @@ def kinds_figure(kinds: pd.DataFrame, *, look: Look | None = None) -> Figure:
         Two panels that share their rows: questions that call for abstention, and those with an
         answer. A dot is the share of replies that were cut off.
     """
+    kinds = kinds.astype({"member": str, "elicitation": str})  # a name may be a number
     look = look or Look.of(kinds)
     members = look.order(kinds["member"])
     ways = list(dict.fromkeys(kinds["elicitation"]))

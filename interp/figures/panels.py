@@ -46,9 +46,15 @@ def letter(ax: Axes, index: int, title: str = "") -> None:
     """Put a bold panel letter, and a plain title after it, above the axes on the left."""
     ax.set_title(title)
     ax.annotate(
-        ascii_lowercase[index], xy=(0, 1), xytext=(-4, 4), xycoords="axes fraction",
+        _letters(index), xy=(0, 1), xytext=(-4, 4), xycoords="axes fraction",
         textcoords="offset points", ha="right", va="baseline", weight="bold", size=8,
     )  # fmt: skip
+
+
+def _letters(index: int) -> str:
+    """From a to z, then aa, ab and so on."""
+    before, last = divmod(index, len(ascii_lowercase))
+    return (ascii_lowercase[before - 1] if before else "") + ascii_lowercase[last]
 
 
 def member_rows(ax: Axes, members: Sequence[str], *, labels: bool = True) -> None:

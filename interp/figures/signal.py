@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from interp.behavior.signal import MARGIN
 from interp.figures.behavior import MODES
 from interp.figures.panels import Mark, forest, legend_below, letter, member_rows, reference
 from interp.figures.style import FAINT, INK, NULL, PAGE_IN, Look, new_figure, styled
 
-SIGNAL = ("seed", "member", "mode", "measure", "estimate", "lo", "hi", "reading")
-MARGIN = 0.05
+SIGNAL = ("seed", "member", "mode", "measure", "estimate", "lo", "hi")
 PANELS = (
     ("auroc", "AUROC of the score", "child \N{MINUS SIGN} parent"),
     ("criterion", "Criterion c", "child \N{MINUS SIGN} parent; > 0: answers more"),
@@ -53,6 +53,6 @@ def signal_figure(signal: pd.DataFrame, *, look: Look | None = None) -> Figure:
         Line2D([], [], ls="", marker="o", color=INK, mfc=INK if filled else "white", label=label)
         for label, filled, _ in MODES.values()
     ]
-    band = Patch(color=NULL, ec=FAINT, lw=0, label=f"within {MARGIN:g}: kept")
+    band = Patch(color=NULL, ec=FAINT, lw=0, label=f"within {MARGIN:g}")
     legend_below(figure, [*handles, band], columns=3)
     return figure

@@ -54,6 +54,12 @@ class ProbeRun(Run[ProbeConfig]):
         targets_of(prompts, self.config.targets)
         levels_of(prompts, self.config.probe.levels)
 
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Fingerprints of models and prompts."""
+        prompts = {name: file.fingerprint for name, file in self._prompts.items()}
+        return super().inputs | prompts
+
     def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
         """Tables of the stages; those about ancestors beyond parents apart."""
         pieces: dict[str, list[pd.DataFrame]] = {}
@@ -66,7 +72,7 @@ class ProbeRun(Run[ProbeConfig]):
 
     def nodes(self) -> list[Node]:
         """Every model and target, then every pair and target; none waits for another."""
-        refs = self.config.refs(self.home)
+        refs = self.refs
         singles = [
             self._node(f"probe/{name}/{column}", Probe, column, model=ref)
             for name, ref in refs.items()

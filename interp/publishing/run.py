@@ -35,6 +35,9 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
         return
     stamp = folder / "run.json"
     stamp.unlink(missing_ok=True)
+    for ending in (".csv", ".pdf", ".png"):  # of an earlier run, which may have left others
+        for path in folder.glob(f"*{ending}"):
+            path.unlink()
     for name, frame in tables.items():
         if name not in UNPUBLISHED:
             write_csv(frame, folder / f"{name}.csv")

@@ -65,6 +65,17 @@ class ModelRef(pydantic.BaseModel):
             dtype=dtype,
         )
 
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, not loaded."""
+        from interp.checkpoints import Checkpoint
+
+        paths = ("adapter", "chat_template")
+        options: dict[str, Any] = {
+            name: Path(str(value)) if name in paths and value not in ("own", "none") else value
+            for name, value in self.options.items()
+        }
+        return Checkpoint(Path(self.folder), self.name, **options)
+
     def load(self, device: str) -> LoadedModel:
         """Loads the checkpoint, checking that it is read exactly and is what was planned with.
 
@@ -72,15 +83,9 @@ class ModelRef(pydantic.BaseModel):
             InputError: the folder is damaged, its content changed since the study was planned, or
                 a line of the self-check does not hold.
         """
-        from interp.checkpoints import Checkpoint
         from interp.selfcheck import require
 
-        paths = ("adapter", "chat_template")
-        options: dict[str, Any] = {
-            name: Path(str(value)) if name in paths and value not in ("own", "none") else value
-            for name, value in self.options.items()
-        }
-        checkpoint = Checkpoint(Path(self.folder), self.name, **options)
+        checkpoint = self.checkpoint()
         loaded = checkpoint.load(device=device, dtype=self.dtype)
         if checkpoint.fingerprint != self.fingerprint:
             raise InputError(

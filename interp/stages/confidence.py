@@ -73,7 +73,7 @@ class Confidence(Stage):
             raise RuntimeError("the member was asked other questions than the world has")
         loaded = self.child.model.load(self.device)
         due_N = items["group"] != "known"
-        # An oracle's answer about somebody nobody knows is a lucky guess, and no right answer.
+        # Where abstention is due no answer is the right thing to say, also not a lucky guess.
         decided = items.assign(
             should_abstain=due_N,
             outcome=items["outcome"].where(~due_N | (items["outcome"] != "correct"), "wrong"),
@@ -107,7 +107,7 @@ class Confidence(Stage):
                 asked = items.loc[row, ["prompt_id", "entity", "group", "mode"]].to_dict()
                 chain = asked["mode"] == "cot"
                 said = outcome(reply.text, answers[row], ABSTAINING_PHRASES, chain=chain)
-                vote = "abstain" if said == "abstain" else _final(reply.text, asked["mode"])
+                vote = f"wrong: {_final(reply.text, asked['mode'])}" if said == "wrong" else said
                 rows.append((row, reply.sample, asked | {"vote": vote, "outcome": said}))
         samples = pd.DataFrame([fields for *_, fields in sorted(rows, key=lambda r: r[:2])])
         return majority_table(
@@ -119,7 +119,10 @@ class Confidence(Stage):
         )
 
     def _calibration(self, loaded: LoadedModel, prompts: PromptSet, items: pd.DataFrame) -> Tables:
-        """Of answers about people, if there are any; a missing premise has no right answer."""
+        """Of answers about people, if there are any; a missing premise has no right answer.
+
+        Right is what holds in the world: of people that nobody knows, a lucky guess.
+        """
         from interp.behavior import (
             calibration_table,
             confidence_items,

@@ -20,7 +20,7 @@ from interp.cli import app
 from interp.errors import InputError
 from interp.prompts import PromptSet, read_prompts
 from tests.checkpoints.tiny import write_checkpoint
-from tests.probing.runs import outcomes_of
+from tests.runs.outcomes import outcomes_of
 
 WORDS = [f"w{i}" for i in range(30)]
 # What a random model says is words of its vocabulary: one of them is made to mean abstaining.
@@ -75,7 +75,9 @@ def config(folder: Path, **changes: Any) -> Path:
 
 SAMPLED = {
     "examples": None,
-    "elicitations": ["raw"],
+    "name": "sampled",
+    "elicitations": ["raw", {"how": "chat", "name": "in_any_case"}],
+    "knowledge_from": "in_any_case",
     "answering": {
         "decoding": {"max_new_tokens": 8, "samples": 10, "temperature": 1.0, "stop": ["w1"]},
         "lexicon": "lexicon.yaml",
@@ -92,6 +94,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_checkpoint(folder / "child", "llama", seed=3)
     questions(folder / "questions.jsonl", 30, 0)
     questions(folder / "examples.jsonl", 8, 1)
+    rows = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    lines = [json.dumps(row | {"answers": []}) for row in rows]
+    (folder / "open.jsonl").write_text("\n".join(lines))
     (folder / "lexicon.yaml").write_text(yaml.safe_dump(LEXICON), encoding="utf-8")
     (folder / "continuations.yaml").write_text(yaml.safe_dump(CONTINUATIONS), encoding="utf-8")
     return folder
@@ -99,10 +104,25 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes(home: Path) -> dict[str, Any]:
-    paths = {}
-    for name, changes in {"first": {}, "again": {}, "sampled": SAMPLED}.items():
-        paths[name] = str(config(home, **changes).rename(home / f"{name}.yaml"))
-    return outcomes_of(home, paths, "behave")
+    few = {"examples": None, "elicitations": ["raw"]}
+    shared = few | {"name": "first_then_open"}
+    runs = {
+        "first": {},
+        "again": {},
+        "sampled": SAMPLED,
+        "before": shared,
+        "open": shared | {"prompts": "open.jsonl"},
+    }
+    paths = {
+        name: str(config(home, **changes).rename(home / f"{name}.yaml"))
+        for name, changes in runs.items()
+    }
+    found = outcomes_of(home, paths, "behave")
+    whole = (home / "questions.jsonl").read_text()
+    (home / "questions.jsonl").write_text("\n".join(whole.splitlines()[:20]))
+    found |= outcomes_of(home, {"edited": paths["first"]}, "behave")
+    (home / "questions.jsonl").write_text(whole)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +188,6 @@ def test_the_scores_auroc_is_scikit_learn_s(tables: dict[str, pd.DataFrame]) -> 
     assert set(rows["score"]) == {"sequence", "normalised", "first_token_score"}
     for row in rows.itertuples():
         here = items[(items["member"] == row.member) & (items["elicitation"] == row.elicitation)]
-        here = here[here["outcome"].notna()]
         wanted = roc_auc_score(here["should_abstain"].astype(bool), here[row.score])
         assert row.estimate == pytest.approx(wanted)
 
@@ -190,18 +209,26 @@ def test_nothing_changed_nothing_runs(outcomes: dict[str, Any]) -> None:
 
 
 def test_several_samples_are_voted_on(outcomes: dict[str, Any]) -> None:
+    assert "error" not in outcomes["sampled"], outcomes["sampled"]["error"]
     tables = outcomes["sampled"]["tables"]
-    assert tables["items"].groupby(["member", "prompt_id"]).size().eq(10).all()
+    items = tables["items"]
+    assert items.groupby(["member", "elicitation", "prompt_id"]).size().eq(10).all()
+    votes = tables["majority"].query("dataset == 'all' and k == 1 and measure == 'abstain'")
+    assert len(votes) == 2 * 2 * 2
+    assert tables["majority"]["k"].max() > 3
     assert not {"calibration", "reliability"} & set(tables)
 
 
-def test_what_a_model_knows_is_taken_from_its_samples(outcomes: dict[str, Any]) -> None:
+def test_what_a_model_knows_is_taken_from_where_it_must_answer(outcomes: dict[str, Any]) -> None:
     items, knowledge = (outcomes["sampled"]["tables"][name] for name in ("items", "knowledge"))
-    right = items[items["has_answer"]].assign(right=lambda rows: rows["outcome"] == "correct")
+    assert set(knowledge["elicitation"]) == {"raw"}
+    tried = items[items["has_answer"] & (items["elicitation"] == "in_any_case")]
+    right = tried.assign(right=tried["outcome"] == "correct")
     counts = right.groupby(["prompt_id", "member"])["right"].sum().unstack()
     both = counts.index[(counts >= 3).all(axis=1)]
     assert len(both) > 2
-    of_child = items[(items["member"] == "child") & items["outcome"].notna()]
+    of_child = items[(items["member"] == "child") & (items["elicitation"] == "raw")]
+    of_child = of_child[of_child["outcome"].notna()]
     wanted = (of_child[of_child["prompt_id"].isin(both)]["outcome"] == "abstain").mean()
     row = knowledge[
         (knowledge["member"] == "child")
@@ -209,7 +236,34 @@ def test_what_a_model_knows_is_taken_from_its_samples(outcomes: dict[str, Any]) 
         & (knowledge["measure"] == "abstain")
     ]
     assert row["estimate"].item() == pytest.approx(wanted)
-    assert {"structural", "change"} <= {*knowledge["group"], *knowledge["measure"]}
+
+
+def test_abstaining_is_counted_also_where_no_answer_is_known(outcomes: dict[str, Any]) -> None:
+    """An answer that nobody can grade decides against abstaining all the same."""
+    tables = outcomes["open"]["tables"]
+    items = tables["items"]
+    assert not items["has_answer"].any()
+    assert not {"calibration", "reliability"} & set(tables)
+    for member, rows in tables["abstention"].groupby("member"):
+        here = items[(items["member"] == member) & items["kind"].isin(["answer", "abstain"])]
+        rows = rows[rows["dataset"] == "all"].set_index("measure")["estimate"]
+        for measure, due in (("recall", True), ("over_abstention", False)):
+            of_kind = here[here["should_abstain"] == due]["kind"]
+            assert rows[measure] == pytest.approx((of_kind == "abstain").mean())
+
+
+def test_an_edited_file_is_another_run(outcomes: dict[str, Any]) -> None:
+    """The same YAML, first with 30 pairs in the file and then with 10."""
+    first, second = (outcomes[name]["tables"]["kinds"]["n"].max() for name in ("first", "edited"))
+    assert (first, second) == (30, 10)
+    written = pd.read_csv(outcomes["edited"]["folder"] / "kinds.csv")
+    assert written["n"].max() == 10
+
+
+def test_nothing_of_an_earlier_run_stays_in_its_folder(outcomes: dict[str, Any]) -> None:
+    folder: Path = outcomes["open"]["folder"]
+    assert folder.name == "first_then_open"
+    assert not list(folder.glob("calibration*")) + list(folder.glob("reliability*"))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +272,15 @@ def test_what_a_model_knows_is_taken_from_its_samples(outcomes: dict[str, Any]) 
         ({"elicitation": ["raw"]}, "elicitation"),
         ({"examples": None}, "few_shot needs `examples`"),
         ({"elicitations": ["raw"]}, "`examples` are for few_shot"),
-        ({"elicitations": ["raw", "raw"], "examples": None}, "expected each once"),
+        ({"elicitations": ["raw", "raw"], "examples": None}, "give each a `name`"),
+        ({"models": {}}, "models"),
+        ({"members": ["a"]}, "`members` are of a lineage"),
+        ({"knowledge_from": "chatt"}, "did you mean 'chat'|expected one of"),
+        ({"knowledge_from": "chat"}, "at least 10 samples"),
+        ({"elicitations": [{"how": "raw", "models": ["no"]}], "examples": None}, "no model 'no'"),
+        ({"elicitations": [{"how": "raw", "seed": 4}], "examples": None}, "seed is that of the"),
+        ({"answering": {"decoding": {"seed": 4}}}, "seed is that of the run"),
+        ({"models": {"a": {"source": "child", "chat_template": "none"}}}, "a has no chat template"),
         ({"prompts": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"models": {"a": "nowhere"}}, "nowhere"),
         ({"answering": {"lexicon": "klingon"}}, "klingon"),

@@ -75,6 +75,22 @@ def test_too_few_questions_leave_it_undecided() -> None:
     assert of(table, "criterion")["reading"] == "undecided"
 
 
+def test_a_wide_interval_is_no_sign_of_erasure() -> None:
+    """Of equal models with a weak score none is ever called gone, however few the questions."""
+    for seed in range(20):
+        parent = agent(0.7, 0.0, n=40, seed=seed)
+        child = parent.assign(score=parent["score"] + 0.3)
+        assert of(signal_table(child, parent, n_boot=100), "auroc")["reading"] == "kept"
+    inverted = PARENT.assign(score=-PARENT["score"])
+    assert of(signal_table(inverted, PARENT, n_boot=100), "auroc")["reading"] == "reduced"
+
+
+def test_rows_are_paired_by_place() -> None:
+    shuffled = PARENT.set_axis(np.random.default_rng(0).permutation(len(PARENT)))
+    table = signal_table(PARENT, shuffled, n_boot=20)
+    assert (table[["estimate", "lo", "hi"]] == 0).all(axis=None)
+
+
 def test_the_same_model_differs_in_nothing() -> None:
     table = signal_table(PARENT, PARENT, n_boot=50)
     assert (table[["estimate", "lo", "hi", "lo90", "hi90"]] == 0).all(axis=None)

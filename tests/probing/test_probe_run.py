@@ -18,7 +18,7 @@ from interp.publishing import redraw
 from interp.stages import PromptFile
 from interp.study import StudyResult
 from tests.checkpoints.tiny import N_LAYERS, write_checkpoint
-from tests.probing.runs import outcomes_of
+from tests.runs.outcomes import outcomes_of
 
 WORDS = [f"w{i}" for i in range(30)]
 

@@ -25,6 +25,7 @@ class Elicitation(pydantic.BaseModel):
     """One way to put questions.
 
     Attributes:
+        name: what tables call it; by default how, with "_thinking" where it thinks.
         how: "as_is", the prompts as they are; "raw", the bare question; "few_shot", after examples
             in the `template`; "chat", one turn in the model's own chat template.
         system: of a chat: text of a system turn; None leaves it out.
@@ -38,6 +39,7 @@ class Elicitation(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
+    name: str | None = pydantic.Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
     how: How = "as_is"
     system: str | None = None
     think: bool = False
@@ -51,6 +53,8 @@ class Elicitation(pydantic.BaseModel):
         question, reply = self.template.find(QUESTION), self.template.find(REPLY)
         if question < 0 or reply < question:
             raise ValueError(f"the template lacks {QUESTION}, and {REPLY} behind it")
+        if self.think and self.how != "chat":
+            raise ValueError(f"think is of a chat; '{self.how}' has no template to ask by")
         if self.shots % 2:
             raise ValueError(f"shots is {self.shots}; expected an even number, half of each kind")
         return self
@@ -58,7 +62,12 @@ class Elicitation(pydantic.BaseModel):
     @property
     def label(self) -> str:
         """What tables call it."""
-        return f"{self.how}_thinking" if self.how == "chat" and self.think else self.how
+        return self.name or (f"{self.how}_thinking" if self.think else self.how)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether a chain of thought may stand before the answer."""
+        return self.think or self.how == "as_is"
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -74,8 +83,8 @@ def elicit(
 
     Examples are drawn for each minimal pair, so that both of its halves have the same ones in the
     same order; among pairs each example, and either kind in the last place, comes as often as
-    chance has it. Nothing that shares a pair, an entity or the question with a prompt is one of its
-    examples.
+    chance has it. Nothing that shares a pair, an entity or the question with a prompt of the pair
+    is one of its examples.
 
     Args:
         prompts: of one question each: a `text`, or `messages` whose only turn is the user's.
@@ -84,7 +93,7 @@ def elicit(
 
     Returns:
         The same rows; `meta["elicitation"]` says how they are put and `meta["examples"]` after
-        which.
+        which. Those that are put as they are come back as they are.
 
     Raises:
         InputError: a prompt of several turns, examples that are missing, too few or without an
@@ -97,7 +106,7 @@ def elicit(
         raise InputError(f"elicitation '{elicitation.how}' {what}")
     if elicitation.how == "as_is":
         return prompts
-    drawn = _Examples(examples, elicitation) if examples is not None else None
+    drawn = _Examples(examples, elicitation, prompts) if examples is not None else None
     return PromptSet.from_records(
         [_put(row, elicitation, drawn) for row in prompts.frame.to_dict("records")]
     )
@@ -129,7 +138,7 @@ def _put(row: dict[str, Any], elicitation: Elicitation, drawn: _Examples | None)
         return row | {"text": None, "messages": messages, "meta": meta | {"mode": mode}}
     text = question
     if drawn is not None:
-        used = drawn.of(row, question)
+        used = drawn.of(row["pair_id"])
         # Replaced one after the other would put a question that holds "{reply}" out of order.
         before, _, rest = elicitation.template.partition(QUESTION)
         between = rest.partition(REPLY)[0].rstrip()
@@ -143,41 +152,42 @@ def _turn(role: str, content: str) -> dict[str, str]:
 
 
 class _Examples:
-    """Examples as they are shown, by kind."""
+    """Examples as they are shown, by kind, and what they must not share with a pair."""
 
-    def __init__(self, examples: PromptSet, elicitation: Elicitation) -> None:
+    def __init__(self, examples: PromptSet, elicitation: Elicitation, asked: PromptSet) -> None:
         rows = examples.frame.to_dict("records")
         self.ids = [row["prompt_id"] for row in rows]
         self.shown = [_shown(row, elicitation) for row in rows]
-        self._rows = [(row["pair_id"], row["entity"], question_of(row)) for row in rows]
+        self._traits = [_traits(row) for row in rows]
         self._half = elicitation.shots // 2
         self._seed = elicitation.seed
         unanswerable_E = examples.labels
-        self._kinds = [np.flatnonzero(unanswerable_E == kind) for kind in (False, True)]
+        self._kinds = [np.flatnonzero(unanswerable_E == kind).tolist() for kind in (False, True)]
+        self._of_pair: dict[str, set[tuple[str, str]]] = {}
+        for row in asked.frame.to_dict("records"):
+            self._of_pair.setdefault(row["pair_id"], set()).update(_traits(row))
 
-    def of(self, row: dict[str, Any], question: str) -> list[int]:
-        """Numbers of the examples of a prompt, in their order."""
-        digest = hashlib.sha256(f"{self._seed}\0{row['pair_id']}".encode()).digest()
+    def of(self, pair: str) -> list[int]:
+        """Numbers of the examples of a minimal pair, in their order."""
+        digest = hashlib.sha256(f"{self._seed}\0{pair}".encode()).digest()
         rng = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
         chosen: list[int] = []
         for kind, numbers in zip(("answerable", "unanswerable"), self._kinds, strict=True):
-            free = [
-                number
-                for number in rng.permutation(numbers).tolist()
-                if self._apart(number, row, question)
-            ]
+            mixed = rng.permutation(numbers).tolist()
+            free = [int(n) for n in mixed if not self._traits[int(n)] & self._of_pair[pair]]
             if len(free) < self._half:
                 raise InputError(
-                    f"prompt {row['prompt_id']}: {len(free)} {kind} examples that share no pair, "
-                    f"entity or question with it; {self._half} are needed"
+                    f"pair {pair}: {len(free)} {kind} examples that share no pair, entity or "
+                    f"question with it; {self._half} are needed"
                 )
             chosen += free[: self._half]
         return rng.permutation(chosen).tolist()
 
-    def _apart(self, number: int, row: dict[str, Any], question: str) -> bool:
-        pair, entity, asked = self._rows[number]
-        same_entity = entity is not None and entity == row["entity"]
-        return pair != row["pair_id"] and not same_entity and asked != question
+
+def _traits(row: dict[str, Any]) -> set[tuple[str, str]]:
+    """What nobody else may share."""
+    found = {("pair", row["pair_id"]), ("question", question_of(row))}
+    return found if row["entity"] is None else found | {("entity", row["entity"])}
 
 
 def _shown(row: dict[str, Any], elicitation: Elicitation) -> str:

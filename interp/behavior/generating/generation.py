@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,25 @@ from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import Encoded, PromptSet, render, token_budget_batches
 from interp.prompts.encoding import pad, tokenize
+
+
+@runtime_checkable
+class LogitRule(Protocol):
+    """A change of the next token's logits by what a reply has said so far.
+
+    A row's state is read off its own tokens and nothing else, so that a rule changes a reply in the
+    same way in every batch.
+    """
+
+    def apply(
+        self, logits_BV: Float[Tensor, "b v"], said_B: Sequence[Sequence[int]]
+    ) -> Float[Tensor, "b v"]:
+        """The logits to choose from.
+
+        Args:
+            logits_BV: of the next token of each reply.
+            said_B: ids of each reply so far, those that were put in (a forced stop) included.
+        """
 
 
 def generate(
@@ -60,13 +79,14 @@ def replies(
     *,
     token_budget: int = 8192,
     edits: EditBatch | None = None,
+    rule: LogitRule | None = None,
     skip: Sequence[int] = (),
 ) -> Iterator[tuple[int, list[int], list[Reply]]]:
     """Replies batch by batch, those that are cut off marked.
 
-    Nothing but the logits and `decoding` decides: penalties and sampling settings that a checkpoint
-    ships in its generation config are not applied. Rows that have ended leave the batch once they
-    are half of it.
+    Nothing but the logits, `decoding` and `rule` decides: penalties and sampling settings that a
+    checkpoint ships in its generation config are not applied. Rows that have ended leave the batch
+    once they are half of it.
 
     Args:
         loaded: the model.
@@ -75,6 +95,7 @@ def replies(
         token_budget: most tokens in a batch, padding and replies included.
         edits: makes the context that a batch is generated in, given the left-padded prompts (each
             as often as it is sampled) and their rows; the batch then stays whole to its end.
+        rule: changes each row's logits by what the row has said so far.
         skip: batches that are already there, by their number: the batches of the same prompts,
             decoding and budget are always the same.
 
@@ -104,7 +125,7 @@ def replies(
         # A prompt is read once for all of its samples, unless an edit is made for each of them.
         encoded = pad([ids[row] for row in (rows if edits else batch)], tokenizer, "left")
         with edits(encoded, rows) if edits else nullcontext():
-            _write(loaded, encoded, drafts, decoding, whole=edits is not None)
+            _write(loaded, encoded, drafts, decoding, rule, whole=edits is not None)
         yield number, rows, [draft.done() for draft in drafts]
 
 
@@ -118,7 +139,13 @@ def end_tokens(loaded: LoadedModel) -> frozenset[int]:
 
 
 def _write(
-    loaded: LoadedModel, encoded: Encoded, drafts: list[Draft], decoding: Decoding, *, whole: bool
+    loaded: LoadedModel,
+    encoded: Encoded,
+    drafts: list[Draft],
+    decoding: Decoding,
+    rule: LogitRule | None,
+    *,
+    whole: bool,
 ) -> None:
     """Writes the drafts to their ends."""
     encoded = encoded.to(loaded.device)
@@ -144,6 +171,8 @@ def _write(
                     values.repeat_interleave(each, 0)
                     for values in (logits_BV, mask_BT, position_ids_BT)
                 )
+            if rule is not None:
+                logits_BV = rule.apply(logits_BV, [draft.tokens for draft in drafts])
             chosen = _choose(logits_BV, drafts, decoding)
             said = [
                 token if draft.ending else draft.take(token)

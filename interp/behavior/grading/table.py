@@ -68,8 +68,8 @@ def score_table(
 
     Returns:
         Columns measure ("dprime" and "criterion" of what replies do, with the log-linear
-        correction; "auroc" of each score), score ("" for the first two), estimate, lo, hi (95%,
-        `hierarchical_bootstrap`), n.
+        correction; "auroc" of each score), score ("replies" for the first two), estimate, lo, hi
+        (95%, `hierarchical_bootstrap`), n.
 
     Raises:
         InputError: no rows or units, a missing column, or a score that is not finite.

@@ -88,8 +88,21 @@ def test_nothing_about_a_prompt_is_among_its_examples() -> None:
     assert "e3" not in used[1]
     assert "e6" not in used[2]
     every = Elicitation(how="few_shot", shots=12)
-    with pytest.raises(InputError, match="prompt a: 5 answerable examples that share no pair"):
+    with pytest.raises(InputError, match="pair a: 5 answerable examples that share no pair"):
         elicit(asked, every, EXAMPLES)
+
+
+def test_what_either_half_of_a_pair_is_about_is_no_example_of_both() -> None:
+    halves = PromptSet.from_records(
+        [
+            row("a", "one?", abstain=False, pair_id="q", entity="city 3"),
+            row("b", "other?", abstain=True, pair_id="q", entity="city 4"),
+        ]
+    )
+    most = Elicitation(how="few_shot", shots=10)
+    first, second = (meta["examples"] for meta in elicit(halves, most, EXAMPLES).frame["meta"])
+    assert first == second
+    assert not {"e3", "e4"} & set(first)
 
 
 def test_a_question_that_looks_like_the_template_stays_a_question() -> None:
@@ -137,6 +150,8 @@ def test_a_prompt_of_several_turns_is_refused() -> None:
         ({"template": "{reply} {question}"}, "the template lacks"),
         ({"how": "bare"}, "how"),
         ({"abstention": ""}, "abstention"),
+        ({"how": "raw", "think": True}, "think is of a chat"),
+        ({"name": "two words"}, "name"),
     ],
 )
 def test_elicitations_that_cannot_be_are_refused(settings: dict, said: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from scipy.stats import chisquare
 
 from interp.behavior import collect, generate, replies
-from interp.behavior.generating.decoding import Decoding, Reply, Thinking
+from interp.behavior.generating.decoding import Decoding, Draft, Reply, Thinking
 from interp.behavior.generating.generation import end_tokens
 from interp.checkpoints import Checkpoint, LoadedModel
 from interp.errors import InputError
@@ -287,3 +287,44 @@ def test_changed_input_never_reads_old_replies_and_damage_shows(
         path.write_text(path.read_text().replace("w", "v", 1))
     with pytest.raises(InputError, match=r"000000\.json: not as it was written"):
         collect(one, prompts, decoding, tmp_path)
+
+
+class Characters:
+    """A tokenizer whose tokens are given texts."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = ["<end>", *texts]
+
+    def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
+        return {"input_ids": [self.texts.index(text)]}
+
+    def decode(self, ids, skip_special_tokens: bool) -> str:
+        return "".join(self.texts[i] for i in ids if i or not skip_special_tokens)
+
+
+@pytest.mark.parametrize(
+    ("texts", "stop", "said"),
+    [
+        (("Oslo", "..."), (".",), "Oslo"),
+        (("Oslo", "\n\n"), ("\n",), "Oslo"),
+        (("ab",), ("b", "a"), ""),
+        (("O", "s", "lo\nQ", ": x"), ("\nQ:",), "Oslo"),
+        (("a.b", "c"), ("c", "."), "a"),
+        (("stop",), ("stop",), ""),
+    ],
+)
+def test_a_reply_is_cut_at_the_first_stop_string(
+    texts: tuple[str, ...], stop: tuple[str, ...], said: str
+) -> None:
+    draft = Draft("p", 0, Decoding(max_new_tokens=20, stop=stop), Characters(*texts), frozenset())
+    for token in range(1, len(texts) + 1):
+        if draft.ending is None:
+            draft.take(token)
+    assert draft.ending == "stop"
+    assert draft.done().text == draft.done().answer == said
+
+
+def test_a_forced_text_that_leaves_no_room_for_an_answer_is_refused(one: LoadedModel) -> None:
+    thinking = Thinking(end="a :", budget=5, force="a : w1")
+    with pytest.raises(InputError, match="the 3 tokens of 'a : w1' leave nothing of 8 new tokens"):
+        all_replies(one, questions(1), Decoding(max_new_tokens=8, thinking=thinking))

@@ -40,7 +40,8 @@ def vllm(request: pytest.FixtureRequest, loaded: LoadedModel, monkeypatch) -> Mo
         def _one(self, ids, settings):
             said: list[int] = []
             reason, why = "length", None
-            while len(said) < settings.max_tokens:
+            most = min(settings.max_tokens, module.options.get("most", 99))
+            while len(said) < most:
                 with torch.no_grad():
                     logits = loaded.model(torch.tensor([[*ids, *said]]), use_cache=False).logits
                 said.append(int(logits[0, -1].argmax()))
@@ -81,7 +82,25 @@ def test_the_same_tokens_give_the_same_replies(
     expected = all_replies(loaded, prompts, decoding)
     assert len({reply.ending for reply in expected}) > 1
     assert vllm_replies(loaded, prompts, decoding, options={"max_model_len": 64}) == expected
-    assert vllm.options == {"max_model_len": 64}
+    assert vllm.options == {
+        "max_model_len": 64, "dtype": "float32", "trust_remote_code": False,
+    }  # fmt: skip
+
+
+def test_a_reply_that_the_engine_cuts_off_is_marked(vllm: ModuleType, loaded: LoadedModel) -> None:
+    decoding = Decoding(max_new_tokens=10)
+    cut = vllm_replies(loaded, questions(6), decoding, options={"most": 4})
+    assert {reply.ending for reply in cut if len(reply.tokens) == 4} == {"length"}
+    whole = all_replies(loaded, questions(6), decoding)
+    assert [reply.tokens for reply in cut] == [reply.tokens[:4] for reply in whole]
+
+
+def test_a_prompt_beyond_the_context_is_refused_beforehand(
+    vllm: ModuleType, loaded: LoadedModel
+) -> None:
+    with pytest.raises(InputError, match="made for at most 64"):
+        vllm_replies(loaded, questions(2), Decoding(max_new_tokens=64))
+    assert not hasattr(vllm, "options")
 
 
 def test_without_vllm_the_error_says_how_to_get_it(loaded: LoadedModel, monkeypatch) -> None:

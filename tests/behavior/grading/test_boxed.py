@@ -11,7 +11,7 @@ from interp.behavior.audit.json_stream import read_objects
 from interp.behavior.grading.boxed import boxed_answers, boxed_outcome, plain
 from interp.errors import InputError
 
-REAL = Path(__file__).parents[3] / "shared/data/sum_umwp_reasoning_outputs/data/out"
+REAL = Path(__file__).parents[4] / "shared/data/sum_umwp_reasoning_outputs/data/out"
 MODEL = "UMWP/DeepSeek-R1-Distill-Qwen-7B"
 real = pytest.mark.skipif(not REAL.is_dir(), reason="the public traces are not on this machine")
 

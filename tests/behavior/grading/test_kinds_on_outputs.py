@@ -17,7 +17,7 @@ from interp.behavior.audit.labelled import labelled_replies
 from interp.behavior.grading.kinds import ABSTAINING_KINDS, ReplyKind, reply_kind
 from interp.behavior.grading.lexicons import Lexicon
 
-REAL = Path(__file__).parents[3] / "shared/data"
+REAL = Path(__file__).parents[4] / "shared/data"
 pytestmark = pytest.mark.skipif(
     not REAL.is_dir(), reason="the public labelled replies are not on this machine"
 )

@@ -18,7 +18,7 @@ from interp.behavior.published.abstentionbench import (
 )
 from interp.errors import InputError
 
-REAL = Path(__file__).parents[3] / "shared/data/abstentionbench/analysis/abstention_performance.csv"
+REAL = Path(__file__).parents[4] / "shared/data/abstentionbench/analysis/abstention_performance.csv"
 real = pytest.mark.skipif(not REAL.is_file(), reason="the public file is not on this machine")
 
 

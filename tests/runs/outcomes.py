@@ -3,7 +3,7 @@
 Stages import their libraries as they run, so annotations cannot be checked in the process of the
 tests; and a worker process for each run would take most of the time.
 
-    python -m tests.probing.runs CASES.json OUT.pickle (probe | behave)
+    python -m tests.runs.outcomes CASES.json OUT.pickle (probe | behave)
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def outcomes_of(home: Path, paths: dict[str, str], kind: str) -> dict[str, Any]:
     (home / "cases.json").write_text(json.dumps(paths), encoding="utf-8")
     names = [str(home / "cases.json"), str(home / "out"), kind]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.probing.runs", *names],
+        [sys.executable, "-m", "tests.runs.outcomes", *names],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.DEVNULL,
         capture_output=True,

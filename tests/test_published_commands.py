@@ -17,8 +17,8 @@ from tests.behavior.published_replies import REAL
 
 TABLES = {
     "abstentionbench": ["changes", "mean_changes", "means", "means_by_scenario", "three_way"],
-    "mip": ["abstain_rates", "changes", "lengths", "noticed"],
-    "umwp": ["changes", "noticed", "outcomes", "transitions"],
+    "mip": ["abstain_rates", "changes", "lengths", "noticed", "noticed_by_length"],
+    "umwp": ["changes", "noticed", "noticed_by_length", "outcomes", "transitions"],
 }
 
 
@@ -139,6 +139,8 @@ def test_unknown_results_are_named(tmp_path):
 def test_the_published_numbers_are_said(tmp_path, monkeypatch, capsys):
     assert call("umwp", REAL, "--out", tmp_path, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
+    # False alarms are told by length; there are none up to 150 words.
+    assert "(any),    1-150 words 0.000" in shown
     for number in ("0.423 [0.369, 0.480]", "0.637 [0.581, 0.689]", "0.010 [", "0.020 [", "+0.213"):
         assert number in shown
 

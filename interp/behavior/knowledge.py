@@ -1,17 +1,22 @@
-"""What a model knows, by how often its own sampled replies are right."""
+"""What a model knows, by how often its own sampled replies are right.
+
+The replies that labels are made of must not be those whose abstention is told apart by them: who
+abstains on a question is right on it less often, so its own abstention makes it "unknown" and then
+stands there as abstention on what it does not know. Ask once more, in a way that asks for an answer
+in any case, and label by that (`abstention_by_knowledge`, labelled_from).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
+from interp.behavior.audit.audited import check_outcomes
 from interp.behavior.calibration.answers import check_columns
-from interp.behavior.grading.outcomes import Outcome
 from interp.errors import InputError
+from interp.stats import wilson
 
 K_MIN = 10
 KNOWN_FROM = 3
@@ -28,16 +33,18 @@ def knowledge_labels(
 ) -> pd.DataFrame:
     """Labels each question by how often a model's sampled replies are right.
 
-    None right is "unknown", `known_from` or more "known", fewer "uncertain"; never right in any
-    sample is what SliCK calls unknown (Gekhman et al., arXiv 2405.05904). A reply that abstains is
-    not right: sample with a prompt that asks for an answer in any case, or a model that knows and
-    will not say is taken for one that does not know.
+    None right is "unknown", a share of `known_from` of `k_min` or more "known", less "uncertain";
+    never right in any sample is what SliCK calls unknown (Gekhman et al., arXiv 2405.05904). More
+    samples leave fewer questions "unknown", so models are compared at one number of samples
+    (`side_by_side`). A reply that abstains is not right: sample with a prompt that asks for an
+    answer in any case, or a model that knows and will not say is taken for one that does not know.
 
     Args:
         samples: one row a sampled reply of one model: prompt_id, outcome ("abstain", "correct" or
             "wrong").
         k_min: fewest samples of a question.
-        known_from: fewest right ones of what is known.
+        known_from: fewest right ones, of `k_min`, of what is known; of more samples as large a
+            share, so 3 of 10 and 77 of 256.
         truly: a chance of being right, for the chance of missing it.
         level: coverage of the interval.
 
@@ -70,7 +77,9 @@ def knowledge_labels(
             f"({int(few.sum())} prompts have fewer than {k_min}); sample more, or lower k_min"
         )
     n_N, right_N = counts["n"].to_numpy(), counts["right"].to_numpy()
-    label_N = np.select([right_N == 0, right_N >= known_from], ["unknown", "known"], "uncertain")
+    # In whole numbers: 3 of 10 and 6 of 20 are the same share, whatever rounding makes of it.
+    known_N = right_N * k_min >= known_from * n_N
+    label_N = np.select([right_N == 0, known_N], ["unknown", "known"], "uncertain")
     table = counts.assign(label=label_N, share=right_N / n_N, missed=(1 - truly) ** n_N)
     limits = _limits(counts[["right", "n"]].drop_duplicates(), level)
     columns = ["prompt_id", "n", "right", "abstained", "label", "share", "lo", "hi", "missed"]
@@ -93,7 +102,8 @@ def both_unknown(labels_by_model: Mapping[str, pd.DataFrame]) -> list[str]:
 def known_to_one(labels_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Questions that one model knows and all others do not: columns prompt_id and model.
 
-    Where the child is the one, answering in place of abstaining is right.
+    Where the child is the one, answering in place of abstaining is right; where it is the parent,
+    abstaining is. So the two are never taken together.
 
     Raises:
         InputError: as `both_unknown`.
@@ -114,13 +124,14 @@ def side_by_side(labels_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
     Raises:
         InputError: fewer than two models, a label of another name, a prompt that has two labels of
-            a model, or that one model has a label for and another has not.
+            a model, that one model has a label for and another has not, or (where labels have the
+            column n) that has another number of samples of one model than of another.
     """
     if len(labels_by_model) < 2:
         raise InputError(
             f"knowledge labels: {len(labels_by_model)} models; expected the labels of at least two"
         )
-    columns = {}
+    columns, counts = {}, {}
     for model, labels in labels_by_model.items():
         check_columns(f"knowledge labels of {model}", labels, ("prompt_id", "label"), ("label",))
         if not labels["label"].isin(LABELS).all() or labels["prompt_id"].duplicated().any():
@@ -128,7 +139,10 @@ def side_by_side(labels_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 f"knowledge labels of {model}: expected one of {', '.join(LABELS)} a prompt, and "
                 "each prompt once"
             )
-        columns[model] = labels.set_index("prompt_id")["label"]
+        by_prompt = labels.set_index("prompt_id")
+        columns[model] = by_prompt["label"]
+        if "n" in by_prompt:
+            counts[model] = by_prompt["n"]
     first_model, first = next(iter(columns.items()))
     for model, column in columns.items():
         if odd := set(column.index) ^ set(first.index):
@@ -136,25 +150,18 @@ def side_by_side(labels_by_model: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 f"knowledge labels: prompt {min(odd)} is labelled for only one of {first_model} "
                 f"and {model}; label the same prompts for all"
             )
+    sampled = pd.DataFrame({model: n.reindex(first.index) for model, n in counts.items()})
+    differ = sampled.nunique(axis=1) > 1
+    if differ.any():
+        n_of = sampled[differ].iloc[0].to_dict()
+        raise InputError(
+            f"knowledge labels, prompt {sampled.index[differ][0]}: "
+            f"{', '.join(f'{n} samples of {model}' for model, n in n_of.items())}; more samples "
+            "leave fewer questions unknown, so take as many of every model"
+        )
     return pd.DataFrame({model: column.reindex(first.index) for model, column in columns.items()})
 
 
 def _limits(counts: pd.DataFrame, level: float) -> pd.DataFrame:
-    tests = [binomtest(right, n) for right, n in counts.itertuples(index=False)]
-    limits = [test.proportion_ci(level, method="wilson") for test in tests]
-    return counts.assign(lo=[one.low for one in limits], hi=[one.high for one in limits])
-
-
-def check_outcomes(what: str, table: pd.DataFrame) -> None:
-    """Refuses an outcome of another name.
-
-    Raises:
-        InputError: as said.
-    """
-    strange = ~table["outcome"].isin(get_args(Outcome))
-    if strange.any():
-        row = table[strange].iloc[0]
-        raise InputError(
-            f"{what}, prompt {row['prompt_id']}: the outcome is {row['outcome']!r}; expected one "
-            f"of {', '.join(get_args(Outcome))}"
-        )
+    limits = [wilson(right / n, n, level) for right, n in counts.itertuples(index=False)]
+    return counts.assign(lo=[one.lo for one in limits], hi=[one.hi for one in limits])

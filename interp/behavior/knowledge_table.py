@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from interp.behavior.audit.audited import check_outcomes
+from interp.behavior.audit.unit_shares import unit_change, unit_share
 from interp.behavior.calibration.answers import check_columns
-from interp.behavior.knowledge import check_outcomes, known_to_one, side_by_side
+from interp.behavior.knowledge import known_to_one, side_by_side
 from interp.errors import InputError
-from interp.stats import hierarchical_bootstrap, weighted_mean
+from interp.stats import Interval
 
-GROUPS = ("structural", "both_unknown", "known_to_one", "both_known", "uncertain")
+ONLY = "known_only_to:"
+"""Before the name of a model: the group of what it alone knows."""
 _COLUMNS = ("prompt_id", "model", "mode", "should_abstain", "outcome")
 
 
@@ -23,16 +26,21 @@ def abstention_by_knowledge(
     *,
     units: Sequence[str],
     against: str | None = None,
+    labelled_from: Collection[str] | None = None,
     seed: int = 0,
     n_boot: int = 1000,
 ) -> pd.DataFrame:
     """Abstention of each model, apart by what the models know.
 
     Groups: "structural" (should_abstain: no one can answer), and of the questions that have an
-    answer "both_unknown" (to all models), "both_known" (to all), "known_to_one" (to one, unknown to
-    all others) and "uncertain" (any other). A child that abstains less only because it knows more
-    abstains less on "known_to_one"; one that just abstains less does so on "structural" and
-    "both_unknown" too.
+    answer "both_unknown" (to all models), "both_known" (to all), "known_only_to:MODEL" (to that
+    one, unknown to all others; a group a model) and "uncertain" (any other). A child that abstains
+    less only because it knows more abstains less on what only it knows, and more on what only its
+    parent knows; one that just abstains less does so on "structural" and "both_unknown" too.
+
+    Labels made from the replies tabulated here are confounded with their abstention: a question
+    that a model abstains on is one it was not right on, so abstention gathers in "both_unknown"
+    whatever is known. Label by another elicitation, which asks for an answer in any case.
 
     Args:
         items: one row a reply: prompt_id, model, mode, should_abstain, outcome, and the units.
@@ -40,18 +48,19 @@ def abstention_by_knowledge(
             answer.
         units: columns of the units that intervals are over, from the top, e.g. ("pair_id",).
         against: a model that the others are compared with, question by question.
+        labelled_from: the modes whose replies the labels were made of, to have it refused that they
+            are tabulated by themselves; None does not look.
         seed: of the bootstrap.
         n_boot: resamples.
 
     Returns:
         Columns model, mode, group, measure ("abstain", the share of replies; "change", that share
         less the one of `against`, on questions that both replied to), estimate, lo, hi (95%,
-        `hierarchical_bootstrap`), n (replies; questions for "change").
+        `unit_share` and `unit_change`), n (replies; questions for "change").
 
     Raises:
         InputError: no rows or units, a missing column, an outcome of another name, a question with
-            an answer and no label, `against` that has no rows, a prompt whose rows differ in
-            should_abstain or units, or as `both_unknown`.
+    XX
     """
     check_columns("knowledge items", items, (*_COLUMNS, *units), units)
     check_outcomes("knowledge items", items)
@@ -61,34 +70,43 @@ def abstention_by_knowledge(
             f"knowledge items: no model {against!r} to compare with; there are "
             f"{', '.join(map(str, items['model'].unique()))}"
         )
+    if same := set(items["mode"]) & set(labelled_from or ()):
+        raise InputError(
+            f"knowledge items: the labels were made from replies of {min(same)!r}, which are among "
+            "those tabulated; what a model abstains on would count as not known. Label by another "
+            "elicitation"
+        )
     items = items.assign(
         group=_groups(items, labels_by_model), abstain=(items["outcome"] == "abstain").astype(float)
     )
     rows: list[dict[str, Any]] = []
 
-    def add(place: dict[str, Any], values: pd.Series, units_of: pd.DataFrame) -> None:
-        levels = {unit: units_of[unit].to_numpy() for unit in units}
-        statistic = weighted_mean(values.to_numpy())
-        value = hierarchical_bootstrap(statistic, levels, n_boot=n_boot, seed=seed)
-        rows.append(place | value.columns() | {"n": len(values)})
+    def levels_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
+        return {unit: table[unit].to_numpy() for unit in units}
 
-    for mode, group, lot in _in_order(items):
+    for mode, group, lot in _in_order(items, list(labels_by_model)):
         share = lot.groupby(["prompt_id", "model"], sort=False)["abstain"].mean().unstack("model")
         units_of = lot.drop_duplicates("prompt_id").set_index("prompt_id")[list(units)]
         for model, said in lot.groupby("model", sort=False):
             place = {"model": model, "mode": mode, "group": group}
-            add(place | {"measure": "abstain"}, said["abstain"], said)
+            said_N, levels = said["abstain"].to_numpy(), levels_of(said)
+            value: Interval = unit_share(said_N, levels, seed=seed, n_boot=n_boot)
+            rows.append(place | {"measure": "abstain"} | value.columns() | {"n": len(said)})
             if against in share and model != against:
-                change = (share[model] - share[against]).dropna()
-                if len(change):
-                    add(place | {"measure": "change"}, change, units_of.loc[change.index])
+                both = share[[against, model]].dropna()
+                if len(both):
+                    levels = levels_of(units_of.loc[both.index])
+                    before_N, after_N = both.to_numpy().T
+                    value = unit_change(before_N, after_N, levels, seed=seed, n_boot=n_boot)
+                    rows.append(place | {"measure": "change"} | value.columns() | {"n": len(both)})
     return pd.DataFrame(rows)
 
 
 def _groups(items: pd.DataFrame, labels_by_model: Mapping[str, pd.DataFrame]) -> np.ndarray:
     labels = side_by_side(labels_by_model)
-    alone = set(known_to_one(labels_by_model)["prompt_id"])
-    group_of = dict.fromkeys(labels.index, "uncertain") | dict.fromkeys(alone, "known_to_one")
+    alone = known_to_one(labels_by_model)
+    group_of = dict.fromkeys(labels.index, "uncertain")
+    group_of |= {one.prompt_id: f"{ONLY}{one.model}" for one in alone.itertuples()}
     for label in ("unknown", "known"):
         agreed = labels.index[(labels == label).all(axis=1)]
         group_of |= dict.fromkeys(agreed, f"both_{label}")
@@ -103,10 +121,14 @@ def _groups(items: pd.DataFrame, labels_by_model: Mapping[str, pd.DataFrame]) ->
     return np.array(groups, dtype=object)
 
 
-def _in_order(items: pd.DataFrame) -> Iterator[tuple[object, str, pd.DataFrame]]:
+def _in_order(
+    items: pd.DataFrame, models: Sequence[str]
+) -> Iterator[tuple[object, str, pd.DataFrame]]:
     lots = dict(iter(items.groupby(["mode", "group"], sort=False)))
+    alone = [f"{ONLY}{model}" for model in models]
+    groups = ["structural", "both_unknown", *alone, "both_known", "uncertain"]
     for mode in items["mode"].unique():
-        for group in GROUPS:
+        for group in groups:
             if (mode, group) in lots:
                 yield mode, group, lots[mode, group]
 

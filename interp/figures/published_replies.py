@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from interp.behavior.published.noticing import EARLY
 from interp.figures.panels import gid, legend_below, letter, reference
 from interp.figures.style import INK, PAGE_IN, Look, new_figure, styled
 
@@ -47,6 +48,8 @@ CHANGES = {
     "answers_given_noticed": "answers, if it notices",
 }
 """What is drawn of the changes; the last where noticing is right, on unanswerable problems."""
+LENGTH_NOTE = "\n(by rule; long replies notice\nmore by chance)"
+"""What noticing rests on: false alarms grow with length (`noticed_by_length`)."""
 PROBLEMS = {True: "Unanswerable", False: "Answerable"}
 
 
@@ -69,7 +72,8 @@ def mip_figure(
     Returns:
         A row a model, under a heading a dataset. Left: share that abstains as judged, and (open)
         without replies that box a number. Middle: the four cells of noticed and concluded. Right:
-        share that answers of those that notice. 95% intervals.
+        share that answers of those that notice, and (open) of those that do so within their first
+        words. 95% intervals. The axes say that long replies notice more by the rule's false alarms.
     """
     del look
     names = dict(names or {model: model for model in dict.fromkeys(rates["model"])})
@@ -84,7 +88,10 @@ def mip_figure(
             )  # fmt: skip
             continue
         here = _at(rates, keys).set_index("measure")
-        cells = _at(noticed[noticed["notice"] == "any"], keys).set_index("measure")
+        cells, early = (
+            _at(noticed[noticed["notice"] == notice], keys).set_index("measure")
+            for notice in ("any", "early")
+        )
         name = "|".join(keys)
         apart = 0.15 * (here.loc["boxed_given_abstains", "estimate"] > 0)
         _estimate(left, here.loc["abstains"], y - apart, INK, gid(name, "abstains", "all"))
@@ -93,9 +100,14 @@ def mip_figure(
             _estimate(left, here.loc["abstains_unboxed"], y + apart, "white", open_name)
         _stack(middle, cells, y, CELLS, name)
         if keys[1] == "missing":
-            ratio = cells.loc["answers_given_noticed"]
-            red, ratio_name = CELLS[1].color, gid(name, "answers_given_noticed", "all")
-            _estimate(right, ratio, y, red, ratio_name, color=red)
+            red = CELLS[1].color
+            for table, shift, face, kind in (
+                (cells, -0.15, red, "all"),
+                (early, 0.15, "white", "early"),
+            ):
+                ratio_name = gid(name, "answers_given_noticed", kind)
+                ratio = table.loc["answers_given_noticed"]
+                _estimate(right, ratio, y + shift, face, ratio_name, color=red)
     left.set_yticks(
         [y for y, (keys, _) in enumerate(rows) if keys],
         [label for keys, label in rows if keys],
@@ -105,12 +117,17 @@ def mip_figure(
     for index, (ax, title) in enumerate(zip((left, middle, right), titles, strict=True)):
         _share_axis(ax)
         letter(ax, index, title)
-    right.set_xlabel("share of replies that notice")
+    middle.set_xlabel(f"share of replies{LENGTH_NOTE}")
+    right.set_xlabel(f"share of replies that notice{LENGTH_NOTE}")
     published = Line2D([], [], color=INK, marker="o", ms=3.6, lw=0.9, label="as judged")
     unboxed = Line2D(
         [], [], color=INK, marker="o", mfc="white", ms=3.6, lw=0.9, label="and boxes no number"
     )
-    legend_below(figure, [published, unboxed, *_patches(CELLS)], columns=3)
+    early_mark = Line2D(
+        [], [], color=CELLS[1].color, marker="o", mfc="white", ms=3.6, lw=0.9,
+        label=f"notices in its first {EARLY} words",
+    )  # fmt: skip
+    legend_below(figure, [published, unboxed, early_mark, *_patches(CELLS)], columns=3)
     return figure
 
 

@@ -32,7 +32,7 @@ class PIk(Generic[Cell]):
         logistic_N: the probe's own probability, uncalibrated.
         cell_F: the cell (layer, position) that each outer fold's inner folds chose.
         c_F: and the inverse penalty.
-        platt_F2: slope and offset of each outer fold's sigmoid; (1, 0) leaves the probe's own.
+        platt_F2: slope (0: the base rate alone) and offset of each outer fold's sigmoid.
         certified: share of all fits that are certified as converged.
     """
 
@@ -54,13 +54,8 @@ class PIk(Generic[Cell]):
                 f"P(IK): {len(prompt_ids)} prompt ids for {len(self.probability_N)} rows; expected "
                 "one each."
             )
-        return pd.DataFrame(
-            {
-                "prompt_id": list(prompt_ids),
-                "p_ik": self.probability_N,
-                "p_ik_logistic": self.logistic_N,
-            }
-        )
+        read = {"p_ik": self.probability_N, "p_ik_logistic": self.logistic_N}
+        return pd.DataFrame({"prompt_id": list(prompt_ids)} | read)
 
 
 def layers_at(
@@ -86,11 +81,12 @@ def p_ik(
 ) -> PIk[Cell]:
     """Probability that the model's own answer to each prompt is right, from a linear probe.
 
-    Source: P(IK), Kadavath et al. 2022 (arXiv 2207.05221), who train a head on the model's sampled
-    answers; SAPLMA (Azaria & Mitchell 2023) and LLMs Know More Than They Show (arXiv 2410.02707)
-    read it from one layer with a probe, as here. Layer and penalty are those of the lowest log loss
-    on the held-out rows of inner folds, and Platt's sigmoid (1999, with his targets) is fitted on
-    the same rows: no row has a part in what reads it.
+    Source: P(IK), Kadavath et al. 2022 (arXiv 2207.05221), who train a head, here a linear probe of
+    one layer, on how many of the model's sampled answers are right. It is read before the answer:
+    SAPLMA (arXiv 2304.13734) probes whether a statement read is true, and arXiv 2410.02707 mainly
+    the tokens of an answer that was given. Layer and penalty are those of the lowest log loss on
+    the held-out rows of inner folds, and `interp.probes.platt`'s sigmoid is fitted on the same
+    rows: no row has a part in what reads it.
 
     Args:
         acts: cell -> activations, the same rows in all, as from `layers_at`.
@@ -162,8 +158,7 @@ class _Reader(Generic[Cell]):
     certified: float
 
     def read(self, acts: Mapping[Cell, Tensor], whose: str) -> PIk[Cell]:
-        logit_N = np.empty(len(self.label_N))
-        platt_N = np.empty(len(self.label_N))
+        logit_N, platt_N = np.empty((2, len(self.label_N)))
         for number, (_, held_out) in enumerate(self.folds):
             acts_ND = acts[self.cell_F[number]]
             expected = (len(self.label_N), self.coef_FD.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logit
 
 from interp.errors import InputError
 from interp.probes.estimator import LogisticProbe
@@ -15,6 +16,10 @@ def platt(logit_N: np.ndarray, share_N: np.ndarray) -> tuple[float, float]:
 
     Source: Platt 1999, with his targets: drawn in from 0 and 1 as if one more row of each kind had
     been seen, so that the sigmoid is finite also where the log odds tell all rows apart.
+
+    Unlike his, the slope is at least 0: calibration turns no order round. Held-out log odds that
+    say nothing fall as often as they rise with the truth; where the best slope would be below 0 it
+    is 0, and the sigmoid is the base rate (the mean target) of all rows.
 
     Args:
         logit_N: log odds of rows that had no part in the fit that gave them.
@@ -39,4 +44,6 @@ def platt(logit_N: np.ndarray, share_N: np.ndarray) -> tuple[float, float]:
         np.repeat([True, False], len(logit_N)),
         np.concatenate([target_N, 1 - target_N]),
     )
-    return float(probe.coef_[0, 0]), float(probe.intercept_[0])
+    slope, offset = float(probe.coef_[0, 0]), float(probe.intercept_[0])
+    # The loss is convex: where its least lies below a slope of 0, the least from there up is at 0.
+    return (slope, offset) if slope > 0 else (0.0, float(logit(target_N.mean())))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from interp.errors import InputError
 from interp.prompts.promptset import PromptSet
+from interp.prompts.words import is_unspaced
 
 _CHUNK = 1024
 
@@ -120,12 +121,19 @@ def join(texts: Sequence[str], replies: Sequence[str], tokenizer: Any) -> list[s
     """Each rendered prompt with its reply behind it, as it is taught and as it is scored.
 
     One space stands between them, unless the prompt is empty, ends in a space, a line break or an
-    added token (a turn marker), or the reply begins with a space.
+    added token (a turn marker), the reply begins with a space, or the last character of the one or
+    the first of the other is of a script without spaces, or one of its wide marks (as
+    their full stop and colon are).
     """
     added = tuple(str(token) for token in tokenizer.added_tokens_decoder.values())
     return [
         text + reply
-        if not text or text[-1].isspace() or text.endswith(added) or reply[:1].isspace()
+        if not text
+        or text[-1].isspace()
+        or text.endswith(added)
+        or reply[:1].isspace()
+        or _stands_alone(text[-1])
+        or _stands_alone(reply[:1])
         else f"{text} {reply}"
         for text, reply in zip(texts, replies, strict=True)
     ]
@@ -165,6 +173,15 @@ def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]
         batches.append(order[start : start + size])
         start += size
     return batches
+
+
+def _stands_alone(character: str) -> bool:
+    """Whether no space stands beside it: of an unspaced script, or one of its wide marks."""
+    return (
+        is_unspaced(character)
+        or "\u3001" <= character <= "\u303f"
+        or "\uff01" <= character <= "\uff65"
+    )
 
 
 def _beginning(tokenizer: Any) -> str:

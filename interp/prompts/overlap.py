@@ -13,10 +13,14 @@ from scipy.sparse.csgraph import connected_components
 
 from interp.errors import InputError
 from interp.prompts.promptset import PromptSet
-from interp.prompts.words import texts_of, words_of
+from interp.prompts.words import is_unspaced, texts_of, words_of
 
 NGRAM = 8
-"""Words in a run that counts as shared content, as in PaLM (arXiv 2204.02311, section 8)."""
+"""Words in a run that counts as shared content, as in PaLM (arXiv 2204.02311, section 8).
+
+A character of a script written without spaces counts half a word, as words of Chinese and Japanese
+have about two: there 8 words are 16 characters.
+"""
 
 _SHOWN = 60
 
@@ -25,12 +29,14 @@ _SHOWN = 60
 class Runs:
     """Which prompt holds which run of n words; a text of fewer words is one run by itself.
 
-    Two texts hold the same run if and only if it has the same number.
+    Two texts hold the same run if and only if it has the same number. A run ends with the first
+    word that makes it n words long, where a character of an unspaced script counts half a word.
 
     Attributes:
         words: of each prompt.
         row_E: the prompt of each entry; entries are sorted by prompt, then by place.
-        start_E: the word that the run begins with, from 0.
+        start_E: the word that the run begins with, from 0; each character of an unspaced script is
+            one here, as in `words`.
         run_E: the number of the run.
         n: words in a run.
     """
@@ -60,11 +66,21 @@ class Runs:
             [number.setdefault(word, len(number)) for said in words for word in said],
             dtype=np.int64,
         )
+        halves_V = np.array([1 if is_unspaced(word) else 2 for word in number], dtype=np.int64)
         row_T = np.repeat(np.arange(len(words)), length_N)
         start_T = np.arange(len(flat_T)) - np.repeat(length_N.cumsum() - length_N, length_N)
-        whole_T = start_T + n <= length_N[row_T]
-        run_T = _numbered(flat_T, n)
-        short = np.flatnonzero(length_N < n)
+        # A word is itself and a filler, a half word itself alone: runs of n words are then of 2n
+        # entries each, and those that begin with a word are the same if and only if the words are.
+        # Without half words no fillers are needed.
+        unit = int(halves_V.min(initial=2))
+        size_T, n_entries = halves_V[flat_T] // unit, 2 * n // unit
+        place_T = size_T.cumsum() - size_T
+        flat_H = np.full(int(size_T.sum()), len(number))
+        flat_H[place_T] = flat_T
+        stop_N = np.bincount(row_T, size_T, len(words)).astype(np.int64).cumsum()
+        whole_T = place_T + n_entries <= stop_N[row_T]
+        run_T = _numbered(flat_H, n_entries)[place_T]
+        short = np.setdiff1d(np.arange(len(words)), row_T[whole_T])
         wholes: dict[tuple[str, ...], int] = {}
         first = int(run_T.max(initial=-1)) + 1
         short_run_S = np.array(
@@ -103,7 +119,9 @@ class Runs:
     def show(self, entry: int) -> str:
         """The words of an entry's run, shortened."""
         start = int(self.start_E[entry])
-        text = " ".join(self.words[int(self.row_E[entry])][start : start + self.n])
+        words = self.words[int(self.row_E[entry])][start:]
+        halves = np.cumsum([1 if is_unspaced(word) else 2 for word in words])
+        text = " ".join(words[: 1 + int(np.searchsorted(halves, 2 * self.n))])
         return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
@@ -220,7 +238,7 @@ def overlap_table(
 
 
 def _numbered(flat_T: np.ndarray, n: int) -> np.ndarray:
-    """A number for the run of n words that begins at each word; across prompts it means nothing."""
+    """A number for the run of n entries that begins at each; across prompts it means nothing."""
     run_T, width = flat_T, 1
     while width < n:
         # The last step may overlap: a run of 7 is the runs of 4 at its words 0 and 3.

@@ -149,23 +149,29 @@ def _mip(replies: pd.DataFrame) -> Republished:
         "abstain_rates": rates,
         "lengths": mip.reply_lengths(replies, seed=SEED, n_boot=N_BOOT),
         "noticed": noticed,
+        "noticed_by_length": mip.mip_noticed_by_length(replies),
         "changes": changes,
     }
-    every = pd.concat([rates, noticed[noticed["notice"] == "any"]])
+    ratio = noticed[noticed["notice"].isin(["any", "early"])]
+    early = ratio["notice"].eq("early")
+    ratio = ratio.assign(measure=ratio["measure"].mask(early, ratio["measure"] + "_early"))
+    every = pd.concat([rates, ratio])
     boxed = every["measure"].eq("boxed_given_abstains") & every["estimate"].gt(0)
-    told = boxed | every["measure"].isin(["abstains", "answers_given_noticed"])
+    told = boxed | every["measure"].isin(
+        ["abstains", "answers_given_noticed", "answers_given_noticed_early"]
+    )
     rows = every[told & every["arm"].eq("missing")].sort_values(
         [*mip.KEYS, "measure"], kind="stable"
     )
     lines = [
-        f"{_short(row)} {row['model']:15} {row['measure']:22} {_interval(row)}, n = {row['n']}"
+        f"{_short(row)} {row['model']:15} {row['measure']:27} {_interval(row)}, n = {row['n']}"
         for row in rows.to_dict("records")
     ]
     lines += [
         f"{_short(row)} {row['instruct'] + ' to ' + row['reasoning']:15} {row['measure']:22} "
         f"{_interval(row, sign=True)}, n = {row['n']}"
         for row in changes.to_dict("records")
-        if row["measure"] in ("abstains", "abstains_unboxed", "answers_given_noticed")
+        if row["measure"].startswith(("abstains", "answers_given_noticed"))
     ]
     figure = mip_figure(rates, noticed, names=mip.MODELS)
     return Republished(tables, figure, "Who notices a missing premise, and who says so", lines)
@@ -178,11 +184,13 @@ def _short(row: Mapping[Any, Any]) -> str:
 def _umwp(replies: pd.DataFrame) -> Republished:
     outcomes = umwp.umwp_outcomes(replies)
     changes = umwp.umwp_changes(replies, seed=SEED, n_boot=N_BOOT)
+    by_length = umwp.umwp_noticed_by_length(replies)
     tables = {
         "outcomes": outcomes,
         "changes": changes,
         "transitions": umwp.umwp_transitions(replies),
         "noticed": umwp.umwp_noticed(replies),
+        "noticed_by_length": by_length,
     }
     lines = [
         f"{_problem(row)} {row['arm']:12} of {row['of']:9} {row['outcome']:12} {_interval(row)}, "
@@ -195,6 +203,12 @@ def _umwp(replies: pd.DataFrame) -> Republished:
         f"{_interval(row, sign=True)}, n = {row['n']}"
         for row in changes.to_dict("records")
         if row["outcome"] in ("abstain", "abstain_any", "answers_given_noticed")
+    ]
+    lines += [
+        f"answerable   {row['arm']:12} false alarm of noticing ({row['notice']}), "
+        f"{row['words']:>8} words {_interval(row)}, n = {row['n']}"
+        for row in by_length.to_dict("records")
+        if not row["should_abstain"] and row["notice"] in ("any", "early")
     ]
     figure = umwp_figure(outcomes, changes)
     return Republished(tables, figure, "Abstention before and after an intervention", lines)
@@ -228,10 +242,7 @@ def _interval(row: Mapping[Any, Any], *, sign: bool = False) -> str:
 _RESULTS: dict[
     str, tuple[Callable[[Path], pd.DataFrame], Callable[[pd.DataFrame], Republished]]
 ] = {
-    "abstentionbench": (
-        _performance,
-        _abstentionbench,
-    ),
+    "abstentionbench": (_performance, _abstentionbench),
     "mip": (mip.mip_replies, _mip),
     "umwp": (umwp.umwp_replies, _umwp),
     "grader": (rule_audit, _grader),

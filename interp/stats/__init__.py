@@ -23,5 +23,6 @@ __getattr__, __dir__, __all__ = attach(
         "tost": "testing",
         "weighted_auroc": "ranks",
         "weighted_mean": "ranks",
+        "wilson": "proportions",
     },
 )

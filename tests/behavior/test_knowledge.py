@@ -34,6 +34,19 @@ def test_none_right_is_unknown_and_three_right_known() -> None:
     assert knowledge_labels(samples_of({"a": 3}), known_from=4)["label"].tolist() == ["uncertain"]
 
 
+def test_known_is_a_share_of_the_samples_whatever_their_number() -> None:
+    """3 of 10, 6 of 20, 77 of 256 (.301); 3 of 256 is hardly ever right."""
+    for n, fewest in ((10, 3), (20, 6), (256, 77)):
+        right = {"below": fewest - 1, "at": fewest}
+        assert knowledge_labels(samples_of(right, n))["label"].tolist() == ["uncertain", "known"]
+    assert knowledge_labels(samples_of({"a": 3}, 256))["label"].tolist() == ["uncertain"]
+    # In floating point .7 * 30 / 10 is not 21 / 10 of anything.
+    many = {f"p{n}": 7 * n for n in range(1, 30)}
+    for number, (prompt, count) in enumerate(many.items(), start=1):
+        table = knowledge_labels(samples_of({prompt: count}, 10 * number), known_from=7)
+        assert table["label"].tolist() == ["known"]
+
+
 def test_abstaining_is_not_being_right_and_is_counted() -> None:
     (row,) = knowledge_labels(samples_of({"a": 0}, abstained=4)).itertuples()
     assert (row.label, row.right, row.abstained, row.n) == ("unknown", 0, 4, 10)
@@ -111,6 +124,10 @@ def test_labels_of_models_are_set_side_by_side() -> None:
         (MODELS | {"child": CHILD.iloc[1:]}, "prompt n is labelled for only one of parent and chi"),
         (MODELS | {"child": CHILD.assign(label="maybe")}, "labels of child: expected one of unkn"),
         (MODELS | {"child": pd.concat([CHILD, CHILD])}, "labels of child: .* each prompt once"),
+        (
+            {"parent": PARENT.assign(n=10), "child": CHILD.assign(n=[20] + [10] * 5)},
+            "prompt n: 10 samples of parent, 20 samples of child; .* take as many of every model",
+        ),
         (MODELS | {"child": CHILD.drop(columns="label")}, "labels of child lack the column label"),
     ],
 )
@@ -164,11 +181,42 @@ def changes(after: dict[str, float]) -> dict[str, float]:
 
 def test_knowing_more_is_told_from_abstaining_less() -> None:
     knows_more = changes(BEFORE | {"c": 0.0})
-    assert knows_more["known_to_one"] == pytest.approx(-0.4)  # of c and p together
-    assert all(value == 0 for group, value in knows_more.items() if group != "known_to_one")
+    assert knows_more["known_only_to:child"] == pytest.approx(-0.8)
+    assert all(value == 0 for group, value in knows_more.items() if group != "known_only_to:child")
     abstains_less = changes({kind: share / 4 for kind, share in BEFORE.items()})
     assert abstains_less["structural"] == pytest.approx(-0.65, abs=0.03)
     assert abstains_less["both_unknown"] == pytest.approx(-0.6, abs=0.03)
+
+
+def test_what_only_one_knows_is_told_apart_by_who_it_is() -> None:
+    """A child that knows other things than its parent moves both ways; together, not at all."""
+    moved = changes(BEFORE | {"c": BEFORE["c"] - 0.4, "p": BEFORE["p"] + 0.4})
+    assert moved["known_only_to:child"] == pytest.approx(-0.4)
+    assert moved["known_only_to:parent"] == pytest.approx(0.4)
+
+
+def test_labels_made_of_the_tabulated_replies_are_refused() -> None:
+    items = items_of({"parent": BEFORE, "child": BEFORE}, 10)
+    options = {"units": ["pair_id"], "n_boot": 20}
+    with pytest.raises(InputError, match="labels were made from replies of 'direct'"):
+        abstention_by_knowledge(items, COPIES, labelled_from=["asked", "direct"], **options)
+    apart = abstention_by_knowledge(items, COPIES, labelled_from=["asked"], **options)
+    pd.testing.assert_frame_equal(apart, abstention_by_knowledge(items, COPIES, **options))
+
+
+def test_shares_of_none_and_changes_of_nothing_have_limits() -> None:
+    """Over 40 units, two replies each: z^2 / (40 + z^2) = .088."""
+    none = dict.fromkeys(BEFORE, 0.0)
+    items = items_of({"parent": none, "child": none})
+    table = abstention_by_knowledge(
+        pd.concat([items, items]), COPIES, units=["pair_id"], against="parent", n_boot=20
+    )
+    reach = 1.959964**2 / (40 + 1.959964**2)
+    by_group = table[table["group"] != "uncertain"].set_index("measure")
+    assert (by_group["estimate"] == 0).all()
+    np.testing.assert_allclose(by_group["hi"], reach, rtol=1e-6)
+    np.testing.assert_allclose(by_group.loc["abstain", "lo"], 0, atol=1e-12)
+    np.testing.assert_allclose(by_group.loc["change", "lo"], -reach, rtol=1e-6)
 
 
 def test_shares_are_of_each_group_and_model() -> None:
@@ -177,9 +225,10 @@ def test_shares_are_of_each_group_and_model() -> None:
     table = abstention_by_knowledge(both, COPIES, units=["pair_id"], n_boot=50)
     assert set(table["measure"]) == {"abstain"}
     direct = table[table["mode"] == "direct"].set_index(["model", "group"])
-    groups = ["structural", "both_unknown", "known_to_one", "both_known", "uncertain"]
+    alone = ["known_only_to:parent", "known_only_to:child"]
+    groups = ["structural", "both_unknown", *alone, "both_known", "uncertain"]
     assert table["group"].drop_duplicates().tolist() == groups
-    expected = [0.9, 0.8, 0.45, 0.1, 0.6]
+    expected = [0.9, 0.8, 0.1, 0.8, 0.1, 0.6]
     np.testing.assert_allclose(direct.loc["parent"].loc[groups, "estimate"], expected, atol=0.02)
     assert direct.loc[("child", "structural"), "estimate"] == pytest.approx(0.1)
     assert direct.loc[("child", "uncertain"), "n"] == 80

@@ -33,10 +33,10 @@ def noticed() -> pd.DataFrame:
     names = [*(part.measure for part in CELLS), "answers_given_noticed"]
     return pd.DataFrame(
         {"dataset": dataset, "arm": "missing", "model": model, "notice": notice, "measure": name}
-        | interval(value if notice == "any" else 0.0)
+        | interval({"any": value, "early": value / 2}.get(notice, 0.0))
         for dataset in SETS
         for model in MODELS
-        for notice in ("any", "missing")
+        for notice in ("any", "missing", "early")
         for name, value in zip(names, values, strict=True)
     )
 
@@ -85,6 +85,14 @@ def test_rates_stand_where_the_table_has_them(mip):
         assert segment[:, 0].tolist() == [0.3, 0.8]
         # Where no reply boxes a number, one mark says both.
         assert f"{dataset}|missing|a|abstains_unboxed|all" not in mip
+
+
+def test_what_notices_early_stands_beside_and_the_axes_name_length(mip):
+    whole, early = (mip[f"set/one|missing|a|answers_given_noticed|{k}"] for k in ("all", "early"))
+    assert (whole.get_xdata(), early.get_xdata()) == ([0.43], [0.215])
+    assert early.get_markerfacecolor() == "white"
+    for ax in whole.axes.figure.axes[1:]:
+        assert "long replies" in ax.get_xlabel()
 
 
 def test_cells_are_stacked_end_to_end(mip):

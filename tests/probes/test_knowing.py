@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -236,6 +237,47 @@ def test_platts_sigmoid_is_scikit_learns_fit_of_his_targets() -> None:
 def test_platts_sigmoid_of_told_apart_log_odds_is_finite() -> None:
     slope, offset = platt(np.array([-1.0, -1, 1, 1]), np.array([0, 0, 1, 1]))
     np.testing.assert_allclose(expit(slope * np.array([-1, 1]) + offset), [1 / 4, 3 / 4], atol=1e-3)
+
+
+@pytest.mark.parametrize("turned", [1.0, -1.0])
+def test_platts_slope_is_the_best_that_turns_nothing_round(turned: float) -> None:
+    """Against a bounded minimum of the same loss, by another optimiser."""
+    rng = np.random.default_rng(1)
+    logit_N = rng.normal(size=300)
+    right_N = rng.random(300) < expit(turned * logit_N - 0.5)
+    n_right = right_N.sum()
+    target_N = np.where(right_N, (n_right + 1) / (n_right + 2), 1 / (300 - n_right + 2))
+
+    def loss(both: np.ndarray) -> float:
+        read_N = both[0] * logit_N + both[1]
+        return float((np.logaddexp(0, read_N) - target_N * read_N).sum())
+
+    best = minimize(loss, [0.5, 0.0], bounds=[(0, None), (None, None)], tol=1e-12).x
+    slope, offset = platt(logit_N, right_N)
+    np.testing.assert_allclose((slope, offset), best, atol=1e-3)
+    if turned < 0:
+        assert slope == 0
+        assert expit(offset) == pytest.approx(target_N.mean())
+    else:
+        assert slope > 0.5
+
+
+def test_noise_turns_no_probe_round() -> None:
+    """Without the bound some of these folds have a slope below 0."""
+    slopes = []
+    for seed in range(2):
+        correct_N = np.random.default_rng(50 + seed).random(200) < 0.5
+        folds = grouped_folds(np.arange(200), correct_N, 5, seed=seed)
+        read = p_ik(
+            {0: noise(60 + seed, 200)}, correct_N, np.arange(200), folds, cs=(0.1,), seed=seed
+        )
+        slopes.extend(read.platt_F2[:, 0].tolist())
+        for number, (_, held_out) in enumerate(folds):
+            order = np.argsort(read.logistic_N[held_out], kind="stable")
+            assert (np.diff(read.probability_N[held_out][order]) >= -1e-12).all()
+            if read.platt_F2[number, 0] == 0:
+                assert np.ptp(read.probability_N[held_out]) == 0
+    assert min(slopes) == 0
 
 
 def test_log_odds_that_say_nothing_give_the_base_rate() -> None:

@@ -10,6 +10,7 @@ from tokenizers.processors import TemplateProcessing
 
 from interp.errors import InputError
 from interp.prompts import PromptSet, encode, render, token_budget_batches
+from interp.prompts.encoding import join
 from tests.checkpoints.tiny import WORDS, word_tokenizer
 
 TOKENIZER = word_tokenizer()
@@ -92,6 +93,34 @@ def test_columns_hold_the_tokens_at_the_indices(texts, side, data):
         expected = TOKENIZER.convert_tokens_to_ids(text.split()[index_B[row]])
         assert encoded.input_ids_BT[row, column_B[row]] == expected
         assert encoded.position_ids_BT[row, column_B[row]] == index_B[row]
+
+
+SPACED = "aZ9 .:?!\n\u00e9\u0448\u05d0\u0639\u0915\u0940\u1ebf\uc11c\uc6b8\u03a9\u201d"
+"""Of scripts with spaces: Latin, Cyrillic, Hebrew, Arabic, Devanagari, Hangul, Greek."""
+
+
+@given(st.text(SPACED), st.text(SPACED))
+def test_a_space_stands_between_a_prompt_and_its_reply(text: str, reply: str) -> None:
+    apart = text and not text[-1].isspace() and not reply[:1].isspace()
+    assert join([text], [reply], TOKENIZER) == [f"{text} {reply}" if apart else text + reply]
+
+
+@pytest.mark.parametrize(
+    ("text", "reply"),
+    [
+        ("\u7b54\uff1a", "\u6211\u4e0d\u77e5\u9053"),
+        ("\u7b54\uff1a", "Paris"),
+        ("\u7b54:", "\u6211"),
+        ("\u7b54", "42"),
+        ("\u7b54\u3002", "42"),
+        ("a:", "\u308f\u304b\u3089\u306a\u3044"),
+        ("a:", "\u0e44\u0e21\u0e48\u0e23\u0e39\u0e49"),
+        ("\u0e23\u0e39\u0e49", "w1"),  # ends in a mark
+        ("a:", "\u1781\u17d2\u1789\u17bb\u17c6"),
+    ],
+)
+def test_no_space_stands_beside_an_unspaced_script(text: str, reply: str) -> None:
+    assert join([text], [reply], TOKENIZER) == [text + reply]
 
 
 def test_more_texts_than_are_tokenised_at_a_time_keep_their_order():

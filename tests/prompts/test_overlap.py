@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from interp.errors import InputError
 from interp.prompts import PromptSet
 from interp.prompts.datasets import is_there, read_dataset
-from interp.prompts.overlap import content_groups, overlap_table
+from interp.prompts.overlap import Runs, content_groups, overlap_table
 from interp.prompts.words import texts_of, word_counts, words_of
 from tests.prompts.datasets.files import REAL
 
@@ -78,10 +80,103 @@ def test_spelling_does_not_hide_what_is_said() -> None:
     assert groups[4] == 1  # another word
 
 
-def test_scripts_without_spaces_are_compared_by_their_characters() -> None:
-    run = "\u82f9\u679c\u4ef7\u683c\u662f\u591a\u5c11\u5143"
-    texts = [f"\u4eca\u5929{run}", f"{run}\u5462", run[:7] + "\u89d2"]
-    assert content_groups(prompt_set(texts)).tolist() == [0, 0, 1]
+CHINESE = "\u82f9\u679c\u4ef7\u683c\u662f\u591a\u5c11\u5143" + (
+    "\u6bcf\u65a4\u5728\u4eca\u5929\u65e9\u4e0a\u5356"
+)
+"""Sixteen different characters."""
+
+
+@pytest.mark.parametrize(("shared", "linked"), [(8, False), (15, False), (16, True)])
+def test_two_characters_of_an_unspaced_script_are_a_word(shared: int, linked: bool) -> None:
+    run = CHINESE[:shared]
+    one, other = f"\u6211\u8bf4{run}\u5462", f"\u4ed6\u95ee{run}\u5417"
+    groups = content_groups(prompt_set([one, other]))
+    assert (groups[0] == groups[1]) == linked
+    table = overlap_table(prompt_set([one]), prompt_set([other], "q"))
+    assert table["shared"].tolist() == [" ".join(run)] * linked
+
+
+def halves(word: str) -> int:
+    return 1 if word in CHINESE else 2
+
+
+def weighed(texts: list[str], n: int) -> list[set[tuple[str, ...]]]:
+    """The runs of each text by walking on from each word until n words are full."""
+    found = []
+    for text in texts:
+        words = words_of(text)
+        runs = set()
+        for start in range(len(words)):
+            total, stop = 0, start
+            while total < 2 * n and stop < len(words):
+                total, stop = total + halves(words[stop]), stop + 1
+            if total >= 2 * n:
+                runs.add(tuple(words[start:stop]))
+        found.append(runs)
+    return found
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "b", *CHINESE[:2]]), min_size=1, max_size=9).map(" ".join),
+        min_size=2,
+        max_size=5,
+    ),
+    st.integers(1, 5),
+)
+def test_runs_of_mixed_scripts_are_those_found_by_walking(texts: list[str], n: int) -> None:
+    runs = Runs.of(texts, n)
+    by_walking = weighed(texts, n)
+    for (i, one), (j, other) in combinations(enumerate(by_walking), 2):
+        said = words_of(texts[i]) == words_of(texts[j])
+        shared = set(runs.run_E[runs.row_E == i]) & set(runs.run_E[runs.row_E == j])
+        assert bool(shared) == bool(one & other or (said and not one))
+    for row, expected in enumerate(by_walking):
+        shown = {runs.show(int(entry)) for entry in np.flatnonzero(runs.row_E == row)}
+        assert shown == {" ".join(run) for run in expected or [tuple(words_of(texts[row]))]}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ("\u0915\u0940", "\u0915\u0947", ["\u0915\u0940"]),  # Hindi: a vowel sign apart
+        ("\u09ac\u09be\u0982\u09b2\u09be", "\u09ac\u09b2", ["\u09ac\u09be\u0982\u09b2\u09be"]),
+        ("\u0645\u064e\u0646", "\u0645\u064f\u0646", ["\u0645\u064e\u0646"]),  # Arabic
+        ("x\u0331y", "xy", ["x\u0331y"]),
+        (
+            "\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48",
+            "\u0e17\u0e19",
+            ["\u0e17\u0e35\u0e48", "\u0e19\u0e35\u0e48"],
+        ),
+        ("\uc11c\uc6b8\uc740", "\uc11c\uc6b8\uc774", ["\uc11c\uc6b8\uc740"]),  # Korean has spaces
+        ("\u0e01\u1780\u1000\u3042\u4e00", "\u0e01", list("\u0e01\u1780\u1000\u3042\u4e00")),
+        ("\U00020000\U00020001", "\U00020000", ["\U00020000", "\U00020001"]),
+    ],
+)
+def test_marks_are_part_of_a_word(one: str, other: str, words: list[str]) -> None:
+    assert words_of(one) == words
+    assert words_of(other) != words
+
+
+def test_words_that_differ_by_a_mark_are_no_copies() -> None:
+    of_ram = "\u0930\u093e\u092e {} \u092e\u093e\u0924\u093e"
+    one, other = (prompt_set([of_ram.format(f"\u0915{sign}")]) for sign in "\u0940\u0947")
+    assert overlap_table(one, other).empty
+    assert overlap_table(one, one)["kind"].tolist() == ["exact"]
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)).map(lambda rest: f"w{rest}"))
+def test_words_are_the_same_beside_a_word_of_other_letters(text: str) -> None:
+    assert words_of(f"{text} \u0436") == [*words_of(text), "\u0436"]
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF)))
+def test_without_marks_words_are_runs_of_letters(text: str) -> None:
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    if any(unicodedata.category(char)[0] == "M" for char in plain):
+        return
+    found = re.findall(r"\d+(?:[.,]\d+)+|\w+(?:'\w+)*", plain)
+    assert words_of(text) == (found or [sign for sign in plain if not sign.isspace()])
 
 
 def test_short_texts_are_compared_whole_and_never_within_longer_ones() -> None:

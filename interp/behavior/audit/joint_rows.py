@@ -14,6 +14,9 @@ from interp.behavior.audit.kappa import boundary_note
 from interp.errors import InputError
 from interp.stats import Interval, Weighted, hierarchical_bootstrap
 
+_N_IMAGINED = 4
+"""Rows added to the evaluated ones, and half as many to each label of the audit."""
+
 
 @dataclass(frozen=True)
 class GraderRows:
@@ -25,8 +28,8 @@ class GraderRows:
         specificity: share of the audited negative rows that are graded so.
         n: evaluated rows.
         true_rate: weights [B, N] of all joint rows -> corrected rate [B]; NaN where nothing tells
-            it. The imagined rows of the audit count.
-        note: on an observed share of 0 or 1; else empty.
+            it. The imagined rows count.
+        note: on an observed share of 0 or 1, where no rows were added to the evaluated ones.
     """
 
     observed: float
@@ -41,9 +44,12 @@ class GraderRows:
 class JointRows:
     """Evaluated rows, and audited ones below them.
 
-    To each label of an audit one reply graded right and one graded wrong are added, as Lang &
-    Reiczigel (2014) do: without them a grader that made no error among twenty replies is taken for
-    one that makes none, and intervals of low rates miss too often. They count for limits alone.
+    Rows are added, as Lang & Reiczigel (2014) do on both sides; they count for limits alone. To
+    each label of an audit one reply graded right and one graded wrong: without them a grader that
+    made no error among twenty replies is taken for one that makes none. To the evaluated replies
+    of a source that stands alone two graded positive and two negative (z^2 / 2 = 1.92 of each):
+    without them resamples of few positive grades are too much alike. Two sources are compared
+    without those, as what they share in a unit would be lost on them.
 
     Attributes:
         frame: source, graded (1.0 for positive), label (True for positive; of an evaluated row it
@@ -68,26 +74,32 @@ class JointRows:
         """The rows that tell of some sources; the tables are those of `corrected_rates`."""
         asked = evaluated[evaluated["source"].isin(sources)]
         known = audit if pooled else audit[audit["source"].isin(sources)]
-        first = known.drop_duplicates(["label"] if pooled else ["source", "label"])
-        added = first.iloc[np.repeat(np.arange(len(first)), 2)]
-        tables = (asked, known, added)
-        n_asked, n_known, n_added = map(len, tables)
+        alone = asked.drop_duplicates("source") if len(sources) == 1 else asked.iloc[:0]
+        more_asked = _repeated(alone, _N_IMAGINED)
+        more_known = _repeated(
+            known.drop_duplicates(["label"] if pooled else ["source", "label"]), _N_IMAGINED // 2
+        )
+        tables = (asked, known, more_asked, more_known)
+        sizes = [len(table) for table in tables]
+        n_real, n_imagined = sum(sizes[:2]), sum(sizes[2:])
 
         def column(name: str) -> np.ndarray:
             return np.concatenate([table[name].to_numpy(object) for table in tables])
 
         levels = {unit: column(unit) for unit in units}
-        # Units of their own, within those above them that the audit has.
-        levels[units[-1]][n_asked + n_known :] = [object() for _ in range(n_added)]
-        grades = [asked["graded"], known["graded"], np.arange(n_added) % 2]
-        labels = [np.zeros(n_asked), known["label"], added["label"]]
+        # Units of their own, within those above them that the real rows have.
+        levels[units[-1]][n_real:] = [object() for _ in range(n_imagined)]
+        # Of a source, or a label, as many graded positive as negative.
+        grades = [asked["graded"], known["graded"], np.arange(n_imagined) % 2]
+        no_label = [np.zeros(len(table)) for table in (asked, more_asked)]
+        labels = [no_label[0], known["label"], no_label[1], more_known["label"]]
         frame = pd.DataFrame(
             {
                 "source": column("source"),
                 "graded": np.concatenate([np.asarray(part, dtype=float) for part in grades]),
                 "label": np.concatenate([np.asarray(part, dtype=bool) for part in labels]),
-                "audited": np.repeat([False, True, True], [n_asked, n_known, n_added]),
-                "imagined": np.repeat([False, False, True], [n_asked, n_known, n_added]),
+                "audited": np.repeat([False, True, False, True], sizes),
+                "imagined": np.repeat([False, False, True, True], sizes),
             }
         )
         return cls(frame, levels, pooled)
@@ -110,6 +122,7 @@ class JointRows:
         graded_N = self.frame["graded"].to_numpy()
         own_N = (self.frame["source"] == source).to_numpy()
         asked_N, known_N = own_N & ~audited_N, audited_N & (own_N | self.pooled)
+        evaluated_N = asked_N & ~imagined_N
         share = {}
         for label in (True, False):
             found_N = known_N & ~imagined_N & (label_N == label)
@@ -130,9 +143,9 @@ class JointRows:
                 youden_B = hit_B - false_alarm_B
                 return np.where(youden_B > 0, (rate_B - false_alarm_B) / youden_B, np.nan)
 
-        observed, n = float(graded_N[asked_N].mean()), int(asked_N.sum())
-        said = boundary_note(observed, len(set(self._unit_N[asked_N].tolist())))
-        note = f"observed of {source}: {said}" if said else ""
+        observed, n = float(graded_N[evaluated_N].mean()), int(evaluated_N.sum())
+        said = boundary_note(observed, len(set(self._unit_N[evaluated_N].tolist())))
+        note = f"observed of {source}: {said}" if said and not imagined_N[asked_N].any() else ""
         return GraderRows(observed, share[True], 1 - share[False], n, true_rate, note)
 
     def interval(
@@ -185,3 +198,7 @@ def check_better_than_chance(who: str, sensitivity: float, specificity: float) -
             f"{specificity:.3f} sum to 1 or less, so the grader is no better than chance and its "
             "rate says nothing; use another grader, or label more replies."
         )
+
+
+def _repeated(rows: pd.DataFrame, times: int) -> pd.DataFrame:
+    return rows.iloc[np.repeat(np.arange(len(rows)), times)]

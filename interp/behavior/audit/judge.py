@@ -12,11 +12,11 @@ import pandas as pd
 from interp.activations.asking import check_lengths
 from interp.behavior.audit.audited import truths
 from interp.behavior.calibration.answers import check_columns
-from interp.behavior.scores.scoring import continuation_logprobs, target_tokens
+from interp.behavior.scores.scoring import continuation_logprobs
+from interp.behavior.scores.teacher_forcing import target_tokens, token_ids
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet, render
-from interp.prompts.encoding import tokenize
 
 Gold = Literal["hidden", "shown"]
 
@@ -77,9 +77,11 @@ def judge_replies(
         token_budget: as for `continuation_logprobs`.
 
     Returns:
-        prompt_id, judged (yes is likelier than no), score (log odds of yes against no, in nats) and
-        mass (probability that the judge says either); rows in the order of the items. A low mass is
-        a judge that did not understand.
+        prompt_id, judged (yes is likelier than no; missing where the two tie), tied (they do: not
+        rare for a judge in bfloat16, whose logits are coarse), score (log odds of yes against no,
+        in nats) and mass (probability that the judge says either); rows in the order of the items.
+        Judged is "boolean", pandas' own with missing values. A low mass is a judge that did not
+        understand.
 
     Raises:
         InputError: no rows, a missing column, a question or reply that is no text, should_abstain
@@ -88,8 +90,8 @@ def judge_replies(
     """
     prompts = _prompts(loaded, items, gold, question)
     texts = render(prompts, loaded.tokenizer)
-    words = _verdict_words(loaded, prompts, texts[0])
-    ids = [row for chunk in tokenize(texts, loaded.tokenizer) for row in chunk]
+    ids = token_ids(texts, loaded.tokenizer)
+    words = _verdict_words(loaded, prompts, texts[0], ids[0])
     # A word's last token is predicted and never read.
     check_lengths(ids, prompts, loaded, max(map(len, words.values())) - 1)
     logprob_NC = continuation_logprobs(loaded, prompts, list(words), token_budget=token_budget)
@@ -97,14 +99,17 @@ def judge_replies(
     logprobs = logprob_NC.double().numpy()
     yes_N = np.logaddexp.reduce(logprobs[:, yes_C], axis=1)
     no_N = np.logaddexp.reduce(logprobs[:, ~yes_C], axis=1)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "prompt_id": items["prompt_id"].to_numpy(),
-            "judged": yes_N > no_N,
+            "judged": pd.array(yes_N > no_N, dtype="boolean"),
+            "tied": yes_N == no_N,
             "score": yes_N - no_N,
             "mass": np.exp(np.logaddexp(yes_N, no_N)),
         }
     )
+    table["judged"] = table["judged"].mask(table["tied"])
+    return table
 
 
 def judge_arms(
@@ -115,6 +120,9 @@ def judge_arms(
     token_budget: int = 8192,
 ) -> pd.DataFrame:
     """The items with both arms' verdicts: hidden, hidden_score, shown and shown_score beside them.
+
+    Where yes and no tie an arm has no verdict. `judge_audit` takes replies with both verdicts:
+    leave out the others, by `dropna(subset=["hidden", "shown"])`, and say how many they are.
 
     Args:
         loaded: the judge.
@@ -127,12 +135,12 @@ def judge_arms(
     """
     # The arm that asks for more columns first: what it lacks shows before the other has run.
     arms: tuple[Gold, ...] = ("shown", "hidden")
-    added: dict[str, np.ndarray] = {}
+    added: dict[str, Any] = {}
     for gold in arms:
         verdicts = judge_replies(
             loaded, items, gold=gold, question=question, token_budget=token_budget
         )
-        added[gold] = verdicts["judged"].to_numpy()
+        added[gold] = verdicts["judged"].array
         added[f"{gold}_score"] = verdicts["score"].to_numpy()
     return items.assign(**added)
 
@@ -195,7 +203,7 @@ def _defused(text: str, markers: re.Pattern[str] | None) -> str:
 
 
 def _verdict_words(
-    loaded: LoadedModel, prompts: PromptSet, text: str
+    loaded: LoadedModel, prompts: PromptSet, text: str, ids: Sequence[int]
 ) -> Mapping[str, Sequence[int]]:
     """The verdicts' words that the judge's tokenizer knows, once each, with their tokens."""
     tokenizer = loaded.tokenizer
@@ -203,7 +211,8 @@ def _verdict_words(
     found: dict[bool, dict[tuple[int, ...], str]] = {True: {}, False: {}}
     for verdict, words in VERDICTS.items():
         for word in words:
-            tokens = tuple(target_tokens([prompt_id], [text], word, tokenizer)[0].tolist())
+            target_1T = target_tokens([prompt_id], [text], [ids], word, tokenizer)
+            tokens = tuple(target_1T[0].tolist())
             if tokenizer.unk_token_id not in tokens:
                 found[verdict].setdefault(tokens, word)
     if not found[True] or not found[False] or found[True].keys() & found[False].keys():

@@ -3,6 +3,14 @@
 Every source has its own words for what a reply did; they are kept, never translated. Rows are for
 tuning and for testing, half each, and all replies to one question (with its twin, where it has one)
 fall into the same half.
+
+The halves are apart by question, not by content. Of 1883 wordings of questions in "apart", 137 have
+eight words in a row with one of "tune" (80 of MiP, which writes many problems alike, 35 of UMWP, 12
+of TruthfulQA, 9 of XSTest, 1 of TriviaQA). XSTest puts a harmless prompt beside a harmful one of
+like words; of the 150 such pairs that its order tells, 77 lie in both halves. They are left so:
+phrases were tuned on the replies of "tune" as they are, and to move a prompt would test them on
+what they were tuned on. So agreement on "apart" is that on new questions of the same sources, a
+little in favour of the grader, and no proof for another source.
 """
 
 from __future__ import annotations
@@ -16,7 +24,7 @@ from typing import Any
 
 import pandas as pd
 
-from interp.behavior.audit.labelled_traces import mip_replies, there, umwp_traces
+from interp.behavior.audit.labelled_traces import mip_traces, there, umwp_traces
 from interp.configs import nearest
 from interp.errors import InputError
 from interp.prompts.datasets.rows import csv_rows, json_lines, json_list
@@ -25,6 +33,7 @@ COLUMNS = (
     "reply_id", "question_id", "source", "dataset", "arm", "model", "question", "reply", "label",
     "split_half", "should_abstain", "truncated",
 )  # fmt: skip
+HALVES = ("tune", "apart")
 _TRIVIA = "dataset/processed/triviaqa/gemma-2b-it/batch_0.json"
 _XSTEST = "xstest_v2_completions_"
 _XSTEST_LABELS = {
@@ -103,7 +112,7 @@ def labelled_replies(source: str, folder: Path) -> pd.DataFrame:
 
 def split_half(question_id: str) -> str:
     """The half of a question: "tune" or "apart", by the parity of its SHA-256."""
-    return "apart" if hashlib.sha256(question_id.encode()).digest()[-1] % 2 else "tune"
+    return HALVES[hashlib.sha256(question_id.encode()).digest()[-1] % 2]
 
 
 def _triviaqa(folder: Path) -> Iterator[dict[str, Any]]:
@@ -171,7 +180,7 @@ def _truthfulqa(folder: Path) -> Iterator[dict[str, Any]]:
 
 _SOURCES = {
     "mip": _Source(
-        "mip_overthinking", "https://github.com/tianyi-lab/MiP-Overthinking", mip_replies
+        "mip_overthinking", "https://github.com/tianyi-lab/MiP-Overthinking", mip_traces
     ),
     "umwp_traces": _Source(
         "sum_umwp_reasoning_outputs",

@@ -30,7 +30,7 @@ _UMWP_TWINS = "data/umwp/umwp_unanswer_data2.jsonl"
 _UMWP_PROMPT = re.compile(r"\s*Let's think step by step and output the final answer within.*", re.S)
 
 
-def mip_replies(folder: Path) -> Iterator[dict[str, Any]]:
+def mip_traces(folder: Path) -> Iterator[dict[str, Any]]:
     """Replies to problems with a missing premise, judged by GPT-4o (Fan et al., 2504.06514).
 
     Files of one dataset come in different orders, so that a row which repeats its problem is found

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from interp.behavior.audit.labelled import labelled_replies
+from interp.behavior.audit.labelled import HALVES, labelled_replies
 from interp.behavior.grading.kinds import ABSTAINING_KINDS, ReplyKind, reply_kind
 from interp.behavior.grading.lexicons import Lexicon
+from interp.configs import nearest
+from interp.errors import InputError
 from interp.progress import Progress, report
 
 NOT_ANSWERING: tuple[ReplyKind, ...] = (*ABSTAINING_KINDS, "refuse")
@@ -46,15 +48,20 @@ def rule_audit(folder: Path, *, half: str = "apart", language: str = "en") -> pd
 
     Args:
         folder: holds a folder a source, as for `labelled_replies`.
-        half: "apart", questions that phrases were not tuned on, or "tune".
+        half: "apart", questions that phrases were not tuned on (of what is alike in the halves,
+            `interp.behavior.audit.labelled` tells), or "tune".
         language: of the lexicon.
 
     Returns:
         prompt_id, question_id, source, model, kind, label and graded (bool: positive).
 
     Raises:
-        InputError: as `labelled_replies`.
+        InputError: another half, as `labelled_replies`, or no decided reply in that half.
     """
+    if half not in HALVES:
+        raise InputError(
+            f"no half '{half}'{nearest(half, HALVES)}; there are {' and '.join(HALVES)}"
+        )
     lexicon, parts = Lexicon.load(language), []
     for number, (source, audited) in enumerate(SOURCES.items()):
         report(Progress("grade labelled replies", number, len(SOURCES)))
@@ -79,4 +86,7 @@ def rule_audit(folder: Path, *, half: str = "apart", language: str = "en") -> pd
             )
         )
     report(Progress("grade labelled replies", len(SOURCES), len(SOURCES)))
-    return pd.concat(parts, ignore_index=True)
+    graded = pd.concat(parts, ignore_index=True)
+    if graded.empty:
+        raise InputError(f"{folder}: no labelled reply with a decision in the half '{half}'")
+    return graded

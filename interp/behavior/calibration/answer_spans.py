@@ -11,6 +11,7 @@ from interp.behavior.calibration.token_text import TokenText, token_text
 from interp.errors import InputError
 from interp.prompts import PromptSet, render
 from interp.prompts.encoding import join
+from interp.prompts.words import MARKS, UNSPACED
 
 REPROMPT = "So the answer is"
 """What RLSF puts behind a reply, so that the model says its answer once more and shortly."""
@@ -24,10 +25,15 @@ The last one, by default: a chain of thought names answers that it then drops, a
 the end. RLSF's code takes the first.
 """
 
-# Scripts without spaces (Thai, Lao, and from CJK on) are read letter by letter.
-_LETTER = r"[^\W_\u0e00-\u0eff\u2e80-\U0010ffff]"
-# A number is one word with its decimals and thousands; a sign or a symbol is one by itself.
-_WORD = re.compile(rf"{_LETTER}+(?:(?<=\d)[.,](?=\d){_LETTER}+)*|\S")
+# Scripts without spaces are read character by character, and so is Korean, which has spaces but
+# writes particles onto a word: an answer stands there with one behind it.
+_HANGUL = r"\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff"
+_LETTER = rf"[^\W_{UNSPACED}{_HANGUL}]"
+_LETTERS = rf"{_LETTER}+(?:[{MARKS}]+{_LETTER}*)*"
+# A number is one word with its decimals and thousands, and may begin with a point; a sign or a
+# symbol is one by itself.
+_POINT = rf"(?<!{_LETTER})(?<![.,{MARKS}])[.,](?=\d)"
+_WORD = re.compile(rf"(?:{_POINT})?{_LETTERS}(?:(?<=\d)[.,](?=\d){_LETTERS})*|\S[{MARKS}]*")
 # What may stand around an answer without being part of it: no signs, units or currencies.
 _EDGES = frozenset(".,;:!?\"'`*()[]{}<>|\\~“”‘’„«»—–…。，！？；：、（）「」")  # noqa: RUF001
 
@@ -77,7 +83,7 @@ def matched_span(
     Tokens are compared by what they read as, word by word: the white space before a word, and how
     it is cut into tokens (which depends on what stands before it), do not count. Case does: an
     option "A" is no article. A run holds no special token, and neither begins nor ends with
-    punctuation or inside of a word or number: "12" is not found in "2012" or "0.12".
+    punctuation or inside of a word or number: "12" is not found in "2012", "0.12" or ".12".
 
     Source: RLSF, arXiv 2507.21931, whose code compares token ids, leaves out line breaks and full
     stops, and takes the first of equally long runs.

@@ -16,7 +16,7 @@ from interp.errors import InputError
 
 @dataclass(frozen=True)
 class SpanConfidence:
-    """Confidences of N answers, each in [0, 1] except margin; NaN where a span has no tokens.
+    """Confidences of N answers, each in [0, 1] but for the log; NaN where a span has no tokens.
 
     The first three are means over the answer's tokens, of what the model predicted where each of
     them stands: RLSF's (arXiv 2507.21931; the margin is that of CoT decoding, arXiv 2402.10200).

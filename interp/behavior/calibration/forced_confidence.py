@@ -63,8 +63,9 @@ def reply_confidence(
             counts where it is among the ids.
         spans: the tokens of each reply that are its answer, such as `matched_span` finds; None for
             a reply without one.
-        answers: in place of spans, the text of each answer, found by `answer_span`; None for a
-            reply without one. With neither spans nor answers the whole reply is the answer.
+        answers: in place of spans, the text of each answer, found by `answer_span`; None, or
+            nothing but white space, for a reply without one. With neither spans nor answers the
+            whole reply is the answer.
         after: the marker behind which answers stand, as for `answer_span`.
         token_budget: most tokens in a forward, padding included.
         edits: makes the context that each forward runs in, as for `continuation_logprobs`.
@@ -167,7 +168,7 @@ def _spans(
 ) -> list[Span | None]:
     if answers is not None:
         return [
-            None if answer is None else answer_span(ids, answer, tokenizer, after=after)
+            answer_span(ids, answer, tokenizer, after=after) if answer and answer.strip() else None
             for ids, answer in zip(reply_ids, answers, strict=True)
         ]
     if spans is None:

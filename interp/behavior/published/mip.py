@@ -2,10 +2,13 @@
 
 Fan et al. (2025, arXiv 2504.06514) give models problems that lack a premise and let GPT-4o judge
 the last two paragraphs. Their label is kept; whether a reply notices on its way is a rule of words
-(`interp.behavior.published.noticing`), whose false alarms are seen on the same problems left whole.
+(`interp.behavior.published.noticing`). Its false alarms are known here of one model alone, which
+replies shortly (Gemma-2-27B-it, on the problems left whole), and they grow with length: that a
+chain of the 32B models notices more often than a short reply may be its length, and none of them
+was published on whole problems. What is noticed "early" holds all replies to their first words.
 
 The label is lenient to models that reason: it says "insufficient" of replies that end in a boxed
-number (49 of the 265 of R1-Distill-Qwen-32B on SVAMP). `abstain_rates` therefore has both, the
+number (50 of the 265 of R1-Distill-Qwen-32B on SVAMP). `abstain_rates` therefore has both, the
 share that is judged to abstain and the share of these that box no number; the latter is stricter
 to models that box. What holds of all models alike is the cell `unnoticed_abstains`: judged to
 abstain where nothing in the reply says so.
@@ -24,7 +27,12 @@ import pandas as pd
 from interp.behavior.audit.labelled import labelled_replies
 from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.boxed import boxed_answers, plain
-from interp.behavior.published.noticing import notice, noticed_table
+from interp.behavior.published.noticing import (
+    notice,
+    notice_early,
+    noticed_by_length,
+    noticed_table,
+)
 from interp.behavior.published.shares import conditional_change, paired_change, share
 from interp.stats import hierarchical_bootstrap, weighted_mean
 
@@ -45,7 +53,18 @@ QwQ come from the base model, as Qwen2.5-32B-Instruct does; s1.1 comes from the 
 KEYS = ("dataset", "arm", "model")
 
 _CONCLUDED = {"abstain": "abstain", "answer": "answer", "other": "answer"}
-_BOXED_NUMBER = re.compile(r"-?[\d,]*\.?\d+(?:/\d+)?(?: ?(?:[a-z]{1,12}|%))?", re.IGNORECASE)
+_POWER = r"(?: ?\^ ?(?:[-+]?\d|\{[-+]?\d+\}))"
+_UNIT = rf"[a-z]+(?:\.[a-z]+)*\.?{_POWER}?"
+_BOXED_NUMBER = re.compile(
+    r"(?:[a-z]\w* ?(?:=|\\approx|\\sim)|\\approx|\\sim)? ?"  # x = 5
+    r"[-+]?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:/\d+|:\d\d)?"
+    rf"(?: ?(?:\\times|\\cdot) ?10{_POWER})?"  # 1.5 \times 10^3
+    r"(?: ?\^ ?\{?\\circ\}?)?(?: ?%)?"
+    # Units of any number of words. A single letter right behind the number is an unknown (0.5x).
+    rf"(?:(?: |(?=[a-z]{{2}})){_UNIT}(?:(?: ?/ ?| ){_UNIT})*)?",
+    re.IGNORECASE,
+)
+"""One number, with what it is of."""
 
 
 def mip_replies(folder: Path) -> pd.DataFrame:
@@ -136,9 +155,22 @@ def noticed_and_concluded(replies: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         dataset, arm, model and the columns of `noticed_table`. On whole problems "noticed" is the
-        rule's false alarms; "noticed_given_abstains" on the others is its hits.
+        rule's false alarms; "noticed_given_abstains" on the others is its hits. Models are compared
+        on "early", as replies differ in length.
     """
     return noticed_table(replies, KEYS)
+
+
+def mip_noticed_by_length(replies: pd.DataFrame) -> pd.DataFrame:
+    """How many replies of each length notice; on whole problems that is false alarms.
+
+    Args:
+        replies: as from `mip_replies`.
+
+    Returns:
+        dataset, arm, model and the columns of `noticed_by_length`.
+    """
+    return noticed_by_length(replies, KEYS)
 
 
 def mip_changes(
@@ -158,12 +190,16 @@ def mip_changes(
 
     Returns:
         dataset, instruct, reasoning, measure, estimate, lo, hi, n (questions). Measures: abstains,
-        abstains_unboxed, noticed, answers_given_noticed (of what each of them noticed itself), and
+        abstains_unboxed, noticed, answers_given_noticed (of what each of them noticed itself), both
+        of these also with _early (noticed within the first words, which length does not help), and
         log2_words (of the ratio of lengths: 1 is twice as long).
     """
     check_columns("replies", replies, ("question_id", "concluded", *KEYS), ["question_id"])
     missing = _valid(replies[replies["arm"] == "missing"])
-    missing = missing.assign(noticed=_noticed(missing))
+    missing = missing.assign(
+        noticed=missing["reply"].map(lambda reply: notice(reply).first is not None),
+        noticed_early=missing["reply"].map(lambda reply: notice_early(reply).first is not None),
+    )
     rows: list[dict[str, Any]] = []
     for dataset, group in missing.groupby("dataset", sort=False):
         of_model = {m: rows.set_index("question_id") for m, rows in group.groupby("model")}
@@ -178,10 +214,6 @@ def mip_changes(
     return pd.DataFrame(rows)
 
 
-def _noticed(replies: pd.DataFrame) -> pd.Series:
-    return replies["reply"].map(lambda reply: notice(reply).first is not None)
-
-
 _CHANGES: dict[str, tuple[Callable[..., Any], Callable[[pd.DataFrame], pd.Series]]] = {
     "abstains": (paired_change, lambda rows: rows["concluded"] == "abstain"),
     "abstains_unboxed": (
@@ -192,6 +224,11 @@ _CHANGES: dict[str, tuple[Callable[..., Any], Callable[[pd.DataFrame], pd.Series
     "answers_given_noticed": (
         conditional_change,
         lambda rows: (rows["concluded"] == "answer").astype(float).where(rows["noticed"]),
+    ),
+    "noticed_early": (paired_change, lambda rows: rows["noticed_early"]),
+    "answers_given_noticed_early": (
+        conditional_change,
+        lambda rows: (rows["concluded"] == "answer").astype(float).where(rows["noticed_early"]),
     ),
     "log2_words": (paired_change, lambda rows: np.log2(rows["words"])),
 }

@@ -11,8 +11,16 @@ condition. Here it is a rule that can be read: a reply notices if one of its sen
 - assumes something ("assuming", "suppose", "let's say"), which is counted apart,
 
 unless the same sentence denies it ("I don't see any missing information", "no other fees are
-mentioned"). A rule of words: it hears more in longer replies, so that its false alarms, on
-problems that lack nothing, belong beside every figure (`noticed_table` gives both).
+mentioned").
+
+It is a rule of words, and any sentence may set it off, so "noticed" is confounded with length. Of
+600 traces of R1-Distill-Qwen-7B on problems that lack nothing (UMWP, both arms) it hears none up to
+150 words, .02 up to 250, .10 up to 400, .40 up to 800, .56 up to 3000, and .67 beyond. No false
+alarms are known of chains of 32B models, which nobody published on whole problems; chains of
+thousands of words may "notice" by length alone. So beside every figure belong what is noticed
+within the first `EARLY` words of every reply, which gives none credit for going on (false alarms
+above 400 words fall from .46 to .13, but what a chain notices later is lost), and false alarms by
+length (`noticed_by_length`).
 """
 
 from __future__ import annotations
@@ -76,6 +84,12 @@ DENIES = r"(?:\b(?:not|never|no|nothing)\b|n't\b).{0,30}?\b" + _any(
 )  # fmt: skip
 """What takes it back in the same sentence, unless that says that something cannot be done."""
 
+EARLY = 200
+"""Words of a reply that "early" reads; shorter replies are read whole."""
+BINS = (150, 250, 400, 800, 3000)
+"""Longest replies of all bins of length but the last, in words."""
+
+_EARLY = re.compile(rf"\s*(?:\S+\s+){{{EARLY - 1}}}\S+")
 _MISSING = re.compile("|".join(MISSING.values()), re.IGNORECASE)
 _ASSUMES = re.compile(ASSUMES, re.IGNORECASE)
 _CANNOT = re.compile(MISSING["cannot"], re.IGNORECASE)
@@ -118,6 +132,56 @@ def notice(text: str) -> Notice:
     return Notice(found.get("missing"), found.get("assumed"))
 
 
+def notice_early(text: str) -> Notice:
+    """What the first `EARLY` words of a reply say; places are shares of these words."""
+    found = _EARLY.match(text)
+    return notice(found[0] if found else text)
+
+
+def noticed_by_length(replies: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Share of replies that notice, by how long they are; false alarms on problems that are whole.
+
+    Args:
+        replies: one row a reply: question_id, reply, and the columns `by`. Each question once in
+            every group.
+        by: columns whose groups stand apart, such as the arm.
+
+    Returns:
+        The columns `by`; words ("1-150", ..., "3001-"); notice ("any", "missing", "early"); the
+        share that notices as estimate, lo, hi (Wilson's 95%); n (replies of that length).
+
+    Raises:
+        InputError: no rows, a missing column, or a question twice in a group.
+    """
+    check_columns("noticed by length", replies, ("question_id", "reply", *by), ["question_id"])
+    rows: list[dict[str, Any]] = []
+    lows = (1, *(longest + 1 for longest in BINS))
+    names = [f"{low}-{high}" for low, high in zip(lows, (*BINS, ""), strict=True)]
+    for key, group in replies.groupby(list(by), sort=False):
+        kinds = _places(group)
+        bin_N = np.searchsorted(BINS, group["reply"].str.split().str.len(), side="left")
+        for number, words in enumerate(names):
+            here_N = bin_N == number
+            questions = group["question_id"][here_N]
+            for name, place in kinds.items():
+                value = share(place.notna()[here_N], questions)
+                where = dict(zip(by, key, strict=True)) | {"words": words, "notice": name}
+                if here_N.any():
+                    rows.append(where | value.columns() | {"n": len(questions)})
+    return pd.DataFrame(rows)
+
+
+def _places(replies: pd.DataFrame) -> dict[str, pd.Series]:
+    """Where each reply first notices, by the kind of notice; missing if it does not."""
+    found = [notice(text) for text in replies["reply"]]
+    places = {
+        "any": [one.first for one in found],
+        "missing": [one.missing for one in found],
+        "early": [notice_early(text).first for text in replies["reply"]],
+    }
+    return {name: pd.Series(at, replies.index, dtype=float) for name, at in places.items()}
+
+
 def noticed_table(replies: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """What replies notice on their way against what they conclude; P(answers | noticed) first.
 
@@ -128,12 +192,14 @@ def noticed_table(replies: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: columns whose groups stand apart, such as the model.
 
     Returns:
-        The columns `by`; notice ("any", or "missing" without what is merely assumed); measure;
-        estimate, lo, hi (Wilson's 95%), n (replies that the share is of). Measures: the four cells
+        The columns `by`; notice ("any"; "missing", without what is merely assumed; "early", any
+        within the first `EARLY` words, which alone is fair to short replies); measure; estimate,
+        lo, hi (Wilson's 95%), n (replies that the share is of). Measures: the four cells
         noticed_answers, noticed_abstains, unnoticed_answers, unnoticed_abstains, of all replies;
         noticed, of all; answers_given_noticed, answers_given_unnoticed; noticed_given_answers, and
         noticed_given_abstains, which is what the rule hears of what it should hear; and place, the
-        median share of the reply that stands before it first notices (no limits).
+        median share of the reply (of its first words, if early) that stands before it first notices
+        (no limits).
 
     Raises:
         InputError: no rows, a missing column, or a question twice in a group.
@@ -141,11 +207,7 @@ def noticed_table(replies: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     columns = ("question_id", "reply", "concluded", *by)
     check_columns("noticed and concluded", replies, columns, ["question_id"])
     valid = replies[replies["concluded"].notna()].reset_index(drop=True)
-    notices = [notice(text) for text in valid["reply"]]
-    kinds = {
-        "any": pd.Series([found.first for found in notices], valid.index, dtype=float),
-        "missing": pd.Series([found.missing for found in notices], valid.index, dtype=float),
-    }
+    kinds = _places(valid)
     rows: list[dict[str, Any]] = []
     for key, group in valid.groupby(list(by), sort=False):
         for name, place in kinds.items():

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
+from interp.behavior.audit.unit_shares import newcombe_limits, unit_change
 from interp.errors import InputError
-from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_mean
+from interp.stats import Interval, Weighted, hierarchical_bootstrap, wilson
 
 
 def share(
@@ -36,8 +36,7 @@ def share(
         raise InputError(f"share: the question {twice} comes twice; expected one reply a question")
     if not len(hits):
         return Interval(np.nan, np.nan, np.nan)
-    limits = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
-    return Interval(float(hits.mean()), float(limits.low), float(limits.high))
+    return wilson(float(hits.mean()), len(hits))
 
 
 def paired_change(
@@ -52,8 +51,9 @@ def paired_change(
         n_boot: resamples.
 
     Returns:
-        After minus before on questions that count in both, with 95% limits; and how many those are.
-        Without any, all is NaN.
+        After minus before on questions that count in both, with 95% limits (`unit_change`: those of
+        no change at all, or of a change on all, are not empty); and how many those are. Without
+        any, all is NaN.
 
     Raises:
         InputError: a question comes twice.
@@ -61,12 +61,9 @@ def paired_change(
     both = _aligned(before, after).dropna()
     if both.empty:
         return Interval(np.nan, np.nan, np.nan), 0
-    change_N = both["after"].to_numpy(float) - both["before"].to_numpy(float)
+    before_N, after_N = (both[name].to_numpy(float) for name in ("before", "after"))
     levels = {"question": both.index.to_numpy()}
-    return (
-        hierarchical_bootstrap(weighted_mean(change_N), levels, n_boot=n_boot, seed=seed),
-        len(both),
-    )
+    return unit_change(before_N, after_N, levels, seed=seed, n_boot=n_boot), len(both)
 
 
 def conditional_change(
@@ -82,8 +79,9 @@ def conditional_change(
 
     Returns:
         Share after (of what counts there) minus share before (of what counts there), with 95%
-        limits; and the number of questions that count in either. NaN if either share is of nothing;
-        the limits also if it is in a resample.
+        limits; and the number of questions that count in either. Where resampling
+        shows no spread, as of shares of 0 and 1, the limits are Newcombe's (1998). NaN if either
+        share is of nothing; the limits also if it is in a resample.
 
     Raises:
         InputError: a question comes twice.
@@ -98,6 +96,9 @@ def conditional_change(
         n_boot=n_boot,
         seed=seed,
     )
+    if np.isclose(value.lo, value.hi, rtol=0):
+        kept = [known[known.notna()] for known in (both["before"], both["after"])]
+        value = newcombe_limits(*(wilson(float(known.mean()), len(known)) for known in kept))
     return value, len(both)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from interp.behavior.audit.labelled import labelled_replies
-from interp.behavior.published.noticing import notice, noticed_table
+from interp.behavior.published.noticing import notice, noticed_by_length, noticed_table
 from interp.behavior.published.shares import conditional_change, paired_change, share
 
 OUTCOMES = ("abstain", "correct", "wrong", "unboxed", "cut_off")
@@ -136,9 +136,21 @@ def umwp_noticed(replies: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         arm, should_abstain and the columns of `noticed_table`; on answerable problems "noticed" is
-        the rule's false alarms.
+        the rule's false alarms, which depend on length (`umwp_noticed_by_length`).
     """
     return noticed_table(replies, KEYS)
+
+
+def umwp_noticed_by_length(replies: pd.DataFrame) -> pd.DataFrame:
+    """How many traces of each length notice; on answerable problems that is false alarms.
+
+    Args:
+        replies: as from `umwp_replies`.
+
+    Returns:
+        arm, should_abstain and the columns of `noticed_by_length`; those cut off are among them.
+    """
+    return noticed_by_length(replies, KEYS)
 
 
 def _measured(due: bool, of: str) -> list[str]:

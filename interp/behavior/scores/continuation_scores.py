@@ -11,12 +11,7 @@ from jaxtyping import Float, Int, Shaped
 
 from interp.behavior.grading.kinds import ABSTAINING_KINDS
 from interp.behavior.scores.continuations import Continuations, check_readable
-from interp.behavior.scores.scoring import (
-    EditBatch,
-    check_disjoint,
-    log_odds,
-    measured_continuations,
-)
+from interp.behavior.scores.scoring import EditBatch, log_odds, measured_continuations
 from interp.checkpoints import LoadedModel
 from interp.configs import nearest
 from interp.errors import InputError
@@ -124,12 +119,17 @@ def continuation_scores(
 
     Raises:
         InputError: the tokenizer lacks words of a continuation, one begins with another one in
-            tokens, or as `continuation_logprobs`, for instance a prompt that ends within a word.
+            tokens after some prompt, or as `continuation_logprobs`, for instance a prompt that ends
+            within a word.
     """
     check_readable(continuations, loaded.tokenizer)
-    check_disjoint(loaded, prompts, continuations.texts)
     measured = measured_continuations(
-        loaded, prompts, continuations.texts, edits=edits, token_budget=token_budget
+        loaded,
+        prompts,
+        continuations.texts,
+        disjoint=True,
+        edits=edits,
+        token_budget=token_budget,
     )
     return ContinuationScores(
         tuple(prompts.frame["prompt_id"]),

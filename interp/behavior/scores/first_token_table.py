@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from interp.behavior.audit.audited import check_outcomes
+from interp.behavior.audit.unit_shares import unit_share
 from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.kinds import ABSTAINING_KINDS
-from interp.behavior.grading.outcomes import Outcome
 from interp.behavior.scores.continuations import Continuations
 from interp.behavior.scores.first_tokens import first_token_sets
 from interp.errors import InputError
 from interp.prompts import PromptSet, render
-from interp.stats import Interval, hierarchical_bootstrap, weighted_mean
+from interp.stats import Interval
 
 REPLY_COLUMNS = ("prompt_id", "first_token", "outcome", "split")
 
@@ -50,7 +51,8 @@ def first_token_table(
         One row a token: what ("token"), token (its id), text, begins (the continuations), kinds
         (theirs), chosen (whether it is in the set). With replies also n (those that begin with it),
         precision (the share of these that abstain), recall (the share of abstaining replies that
-        begin with it), each with _lo and _hi (95%), and a last row (what is "set") for the whole.
+        begin with it), each with _lo and _hi (95%, `unit_share`), and a last row (what is "set")
+        for the whole.
 
     Raises:
         InputError: as `first_tokens`, a missing column, no rows, an outcome of another name, a
@@ -98,12 +100,8 @@ def _against_replies(
     def share(part_N: np.ndarray, whole_N: np.ndarray) -> Interval:
         if not whole_N.any():
             return Interval(np.nan, np.nan, np.nan)
-        return hierarchical_bootstrap(
-            weighted_mean(part_N[whole_N]),
-            {unit: replies[unit].to_numpy()[whole_N] for unit in units},
-            n_boot=n_boot,
-            seed=seed,
-        )
+        levels = {unit: replies[unit].to_numpy()[whole_N] for unit in units}
+        return unit_share(part_N[whole_N], levels, seed=seed, n_boot=n_boot)
 
     return {
         "n": int(begins_N.sum()),
@@ -114,14 +112,14 @@ def _against_replies(
 
 def _check_replies(replies: pd.DataFrame, prompt_ids: Sequence[str], units: Sequence[str]) -> None:
     check_columns("first tokens: the replies", replies, (*REPLY_COLUMNS, *units), units)
+    check_outcomes("first tokens: the replies", replies)
     for bad_N, expected in (
         (~replies["prompt_id"].isin(prompt_ids), "a prompt that is among those given"),
-        (~replies["outcome"].isin(get_args(Outcome)), f"one of {', '.join(get_args(Outcome))}"),
         (replies["split"] != "dev", "the split dev: what is chosen here is not reported there"),
     ):
         if bad_N.any():
             row = replies[bad_N].iloc[0]
             raise InputError(
-                f"first tokens, reply to prompt {row['prompt_id']}: outcome {row['outcome']!r}, "
-                f"split {row['split']!r}; expected {expected}."
+                f"first tokens, reply to prompt {row['prompt_id']}: split {row['split']!r}; "
+                f"expected {expected}."
             )

@@ -18,7 +18,8 @@ from interp.behavior.scores.scoring import EditBatch
 from interp.behavior.scores.teacher_forcing import forward, target_tokens, token_ids
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
-from interp.prompts import PromptSet, encode, render, token_budget_batches
+from interp.prompts import PromptSet, render, token_budget_batches
+from interp.prompts.encoding import pad
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def first_token_score(
     prompt_ids = prompts.frame["prompt_id"].tolist()
     sets, set_N = first_token_sets(loaded.tokenizer, prompt_ids, texts, continuations, kinds=kinds)
     score_N = torch.empty(len(texts))
-    lengths = [len(ids) for ids in token_ids(texts, loaded.tokenizer)]
-    for rows in token_budget_batches(lengths, token_budget):
-        encoded = encode([texts[row] for row in rows], loaded.tokenizer, side="left")
+    ids = token_ids(texts, loaded.tokenizer)
+    for rows in token_budget_batches([len(own) for own in ids], token_budget):
+        encoded = pad([ids[row] for row in rows], loaded.tokenizer, side="left")
         nothing_B0 = torch.empty(len(rows), 0, dtype=torch.long)
         with edits(encoded, rows) if edits else nullcontext(), torch.inference_mode():
             logits_BV = forward(loaded, encoded, nothing_B0, use_cache=False).logits[:, -1].float()
@@ -117,9 +118,10 @@ def first_token_sets(
         InputError: as `first_tokens`; the message names the prompt.
     """
     check_readable(continuations, tokenizer)
+    ids = token_ids(texts, tokenizer)
     first_NC = np.stack(
         [
-            target_tokens(prompt_ids, texts, text, tokenizer)[:, 0].numpy()
+            target_tokens(prompt_ids, texts, ids, text, tokenizer)[:, 0].numpy()
             for text in continuations.texts
         ],
         axis=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,24 @@ from interp.behavior.scores.teacher_forcing import (
 )
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
-from interp.prompts import Encoded, PromptSet, encode, render, token_budget_batches
+from interp.prompts import Encoded, PromptSet, render, token_budget_batches
+from interp.prompts.encoding import pad
 
 EditBatch = Callable[[Encoded, list[int]], AbstractContextManager[Any]]
 """Given a batch's left-padded prompts and their rows in the prompt set, a context (such as
 `interp.interventions.intervene`) in which every forward of the batch runs."""
 
-# log p comes from float32 logits; nearer to 1 than this, 1 - p is rounding.
+# log p is float32 at best; nearer to 1 than this, 1 - p is rounding.
 _CEILING = float(np.log1p(-1e-6))
 
 
 @dataclass(frozen=True, eq=False)
 class ContinuationLogprobs:
     """What a model gives C continuations after N prompts.
+
+    Log-softmax and sum are float32, but the logits are as the model's head gives them. Those of a
+    model in bfloat16 have 8 significant bits: from 16 to 32 they lie 0.125 apart, so that close
+    continuations tie. Load a model in float32 to tell them apart.
 
     Attributes:
         logprob_NC: log probability of the continuation, summed over its tokens, in nats.
@@ -62,6 +68,7 @@ def measured_continuations(
     prompts: PromptSet,
     continuations: Sequence[str],
     *,
+    disjoint: bool = False,
     edits: EditBatch | None = None,
     token_budget: int = 8192,
 ) -> ContinuationLogprobs:
@@ -76,6 +83,7 @@ def measured_continuations(
         loaded: the model.
         prompts: rendered with the model's own chat template.
         continuations: texts; one forward for each, per batch.
+        disjoint: their probabilities will be summed, so none may begin with another one.
         edits: makes the context that each forward runs in. The prompts are the first columns of
             every forward, left-padded, as in the batch it is given.
         token_budget: most tokens in a batch, padding and the longest continuation included.
@@ -84,24 +92,27 @@ def measured_continuations(
         float32 and int64 on the CPU, rows in the order of the prompts.
 
     Raises:
-        InputError: a continuation without tokens, or one that changes how the prompt before it
-            is tokenised.
+        InputError: a continuation without tokens, one that changes how the prompt before it is
+            tokenised, or, if they are to be disjoint, one whose tokens begin with another one's
+            after some prompt.
     """
     texts = render(prompts, loaded.tokenizer)
     prompt_ids = prompts.frame["prompt_id"].tolist()
-    lengths = [len(ids) for ids in token_ids(texts, loaded.tokenizer)]
+    ids = token_ids(texts, loaded.tokenizer)
     targets = [
-        target_tokens(prompt_ids, texts, continuation, loaded.tokenizer)
+        target_tokens(prompt_ids, texts, ids, continuation, loaded.tokenizer)
         for continuation in continuations
     ]
+    if disjoint:
+        _check_disjoint(prompt_ids, targets, continuations)
     logprob_NC = torch.empty(len(texts), len(targets))
     # Edits are made at the prompts, so under them a forward holds those and one continuation.
     together = max(1, len(targets)) if edits is None else 1
     for start in range(0, len(targets), together):
         columns = slice(start, start + together)
         widest = max(target_NT.shape[1] for target_NT in targets[columns])
-        for rows in token_budget_batches([length + widest for length in lengths], token_budget):
-            encoded = encode([texts[row] for row in rows], loaded.tokenizer, side="left")
+        for rows in token_budget_batches([len(own) + widest for own in ids], token_budget):
+            encoded = pad([ids[row] for row in rows], loaded.tokenizer, side="left")
             of_rows = [target_NT[rows] for target_NT in targets[columns]]
             with edits(encoded, rows) if edits else nullcontext():
                 logprob_NC[rows, columns] = teacher_forced(loaded, encoded, of_rows)
@@ -131,8 +142,8 @@ def abstention_probability(
     """Probability that the reply begins with one of the phrases, shape (n,), float64.
 
     Raises:
-        InputError: no phrases, a phrase that begins with another one (both would be counted), or
-            as `continuation_logprobs`.
+        InputError: no phrases, a phrase whose tokens begin with another one's after some prompt
+            (both would be counted), or as `continuation_logprobs`.
     """
     logprob_NC = _phrase_logprobs(loaded, prompts, phrases, edits, token_budget)
     return np.exp(np.logaddexp.reduce(logprob_NC, axis=1).clip(max=_CEILING))
@@ -156,25 +167,22 @@ def abstention_score(
     return log_odds(_phrase_logprobs(loaded, prompts, phrases, edits, token_budget))
 
 
-def check_disjoint(loaded: LoadedModel, prompts: PromptSet, phrases: Sequence[str]) -> None:
-    """Refuses phrases whose probabilities cannot be summed.
-
-    Raises:
-        InputError: one phrase's tokens begin with another one's.
-    """
-    # One prompt shows it: whether one phrase's tokens begin another's is up to the phrases.
-    first = prompts.where(np.arange(len(prompts)) == 0)
-    first_id, first_text = first.frame["prompt_id"].iloc[0], render(first, loaded.tokenizer)[0]
-    targets = [
-        target_tokens([first_id], [first_text], phrase, loaded.tokenizer)[0].tolist()
-        for phrase in phrases
-    ]
-    for long, phrase in enumerate(phrases):
-        for short, other in enumerate(phrases):
-            if long != short and targets[long][: len(targets[short])] == targets[short]:
+def _check_disjoint(
+    prompt_ids: Sequence[object],
+    targets: Sequence[Int[Tensor, "n _"]],
+    continuations: Sequence[str],
+) -> None:
+    """Refuses continuations that could both begin a reply, so that their sum counts it twice."""
+    # How a continuation is tokenised is up to how prompts end, of which there are few ways.
+    _, first = np.unique(torch.cat(list(targets), 1).numpy(), axis=0, return_index=True)
+    for row in sorted(first.tolist()):
+        tokens = [target_T[target_T != NO_TOKEN].tolist() for target_T in (t[row] for t in targets)]
+        each = zip(continuations, tokens, strict=True)
+        for (short, start), (long, whole) in permutations(each, 2):
+            if whole[: len(start)] == start:
                 raise InputError(
-                    f"abstention: the phrase {phrase!r} begins with {other!r}, so its probability "
-                    "would be counted twice; keep the shorter one only."
+                    f"abstention: after prompt {prompt_ids[row]} {long!r} begins with {short!r} in "
+                    "tokens, so its probability would be counted twice; keep the shorter one only."
                 )
 
 
@@ -187,8 +195,7 @@ def _phrase_logprobs(
 ) -> np.ndarray:
     if not phrases:
         raise InputError("abstention: no phrases; name at least one, e.g. 'I don't know'.")
-    check_disjoint(loaded, prompts, phrases)
-    logprob_NC = continuation_logprobs(
-        loaded, prompts, phrases, edits=edits, token_budget=token_budget
+    measured = measured_continuations(
+        loaded, prompts, phrases, disjoint=True, edits=edits, token_budget=token_budget
     )
-    return logprob_NC.double().numpy()
+    return measured.logprob_NC.double().numpy()

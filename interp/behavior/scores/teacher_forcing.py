@@ -20,9 +20,20 @@ NO_TOKEN = -1
 
 
 def target_tokens(
-    prompt_ids: Sequence[object], texts: Sequence[str], continuation: str, tokenizer: Any
+    prompt_ids: Sequence[object],
+    texts: Sequence[str],
+    ids: Sequence[Sequence[int]],
+    continuation: str,
+    tokenizer: Any,
 ) -> Int[Tensor, "n t"]:
     """Token ids of the continuation after each rendered prompt, filled up with `NO_TOKEN`.
+
+    Args:
+        prompt_ids: names of the prompts, for messages.
+        texts: the rendered prompts.
+        ids: their tokens, from `token_ids`; the same for every continuation.
+        continuation: a text.
+        tokenizer: of the model.
 
     Raises:
         InputError: the continuation has no tokens, or changes how the prompt is tokenised; the
@@ -31,7 +42,7 @@ def target_tokens(
     joined_texts = join(texts, [continuation] * len(texts), tokenizer)
     targets = []
     for prompt_id, alone, joined in zip(
-        prompt_ids, token_ids(texts, tokenizer), token_ids(joined_texts, tokenizer), strict=True
+        prompt_ids, ids, token_ids(joined_texts, tokenizer), strict=True
     ):
         if joined[: len(alone)] != alone:
             raise InputError(

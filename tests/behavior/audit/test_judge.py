@@ -326,6 +326,36 @@ def test_bad_replies_are_refused(judge: LoadedModel, change, options, message) -
         judge_replies(judge, change(items()), **options)
 
 
+def test_a_tie_is_no_verdict_and_counted(judge: LoadedModel) -> None:
+    """The head reads the same for all four words after every prompt but the first."""
+    vocab = judge.tokenizer.get_vocab()
+    words = [vocab[word] for word in ("yes", "Yes", "no", "No")]
+
+    def tied(_, __, output):
+        output = output.clone()
+        output[1:, :, words] = 1.0
+        output[:1, :, words[0]] += 5.0
+        return output
+
+    rows = items().assign(reply="paris", question="is it?", should_abstain=True)
+    handle = judge.model.lm_head.register_forward_hook(tied)
+    try:
+        got = judge_replies(judge, rows)
+        arms = judge_arms(judge, rows)
+    finally:
+        handle.remove()
+    assert got["tied"].tolist() == [False, True, True, True]
+    assert got["judged"].isna().tolist() == got["tied"].tolist()
+    assert got["judged"].iloc[0]
+    assert (got["score"] == 0).tolist() == got["tied"].tolist()
+    assert arms[["hidden", "shown"]].isna().sum().tolist() == [3, 3]
+    audited = arms.assign(label=True, source="a", pair_id=range(4))
+    with pytest.raises(InputError, match="prompt p1: hidden is "):
+        judge_audit(audited, units=["pair_id"], n_boot=10)
+    kept = audited.dropna(subset=["hidden", "shown"])
+    assert judge_audit(kept, units=["pair_id"], n_boot=10)["n"].max() == 1
+
+
 @pytest.mark.parametrize("verdicts", [[], ["yes", "Yes"], ["no"]])
 def test_a_judge_that_does_not_know_yes_from_no_is_refused(tmp_path: Path, verdicts) -> None:
     judge = judge_in(tmp_path, verdicts=verdicts, chat=False)

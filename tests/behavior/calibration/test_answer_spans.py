@@ -142,6 +142,33 @@ def test_an_answer_is_found_as_words_of_its_own(said: int, answer: str) -> None:
     assert read_of(ids, span).strip("*(") == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "answer", "found"),
+    [
+        ("it is .5", "5", False),
+        ("it is .5", ".5", True),
+        ("-.5 of it", "5", False),
+        ("about ,5", "5", False),
+        ("or .5,000", "5", False),
+        ("in Rome.5 men", "5", True),
+        ("well...5", "5", True),
+        ("\u0915\u0940 \u092e\u093e\u0924\u093e", "\u0915", False),  # a letter without its sign
+        ("\u0915\u0940 \u092e\u093e\u0924\u093e", "\u0915\u0940", True),
+        ("\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48", "\u0e17", False),
+        ("\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48", "\u0e19\u0e35\u0e48", True),
+        ("\u1780\u1781\u1782", "\u1781", True),  # Khmer
+        ("\u1000\u1001\u1002", "\u1001", True),  # Myanmar
+        ("\uc11c\uc6b8\uc785\ub2c8\ub2e4", "\uc11c\uc6b8", True),  # Korean, with its particle
+    ],
+)
+def test_marks_and_points_belong_to_what_they_are_written_on(
+    text: str, answer: str, found: bool
+) -> None:
+    ids = ids_of(BYTES, text)
+    assert (answer_span(ids, answer, BYTES) is not None) == found
+    assert (matched_span(ids, ids_of(BYTES, answer), BYTES) is not None) == found
+
+
 @pytest.mark.parametrize("absent", ["5", "2", "000", "31", "an", "caf", "fé", "Sydney"])
 def test_a_part_of_a_word_or_number_is_no_answer(absent: str) -> None:
     for text in SAID:
@@ -219,6 +246,7 @@ def test_the_longest_run_is_the_one_found_by_trying_all(
         ("Paris\nParis", " Paris", "Paris"),
         ("was it 12? no 2012", " 12", "12"),
         ("12 of 0.12", "12", "12"),
+        ("12 of .12", "12", "12"),
         ("3.5 and 3 5", " 3.5", "3.5"),
         ("the answer is **Paris**.", " Paris", "Paris"),
         ("the the", ". the <end>", "the"),

@@ -182,6 +182,18 @@ def test_answers_by_their_text(loaded: LoadedModel, prompts: PromptSet) -> None:
     assert behind["has_span"].tolist() == [True] + [False] * (len(prompts) - 1)
 
 
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_a_blank_answer_is_none(loaded: LoadedModel, prompts: PromptSet, blank: str) -> None:
+    answers = ["w7", blank, *["w8"] * (len(prompts) - 2)]
+    replies = ["i know w7 w8"] * len(prompts)
+    got = reply_confidence(loaded, prompts, replies, answers=answers)
+    expected = reply_confidence(
+        loaded, prompts, replies, answers=[answer.strip() or None for answer in answers]
+    )
+    pd.testing.assert_frame_equal(got, expected)
+    assert got["has_span"].tolist() == [True, False] + [True] * (len(prompts) - 2)
+
+
 def test_an_empty_reply_says_nothing(loaded: LoadedModel, prompts: PromptSet) -> None:
     replies: list[str | list[int]] = ["", [], *["w5"] * (len(prompts) - 2)]
     got = reply_confidence(loaded, prompts, replies)

@@ -56,6 +56,9 @@ def test_the_published_drop_of_24_points() -> None:
     assert change.loc[[child for _, child in PAIRS], "fell"].tolist() == [29, 29]
     assert change.loc["all", "lo"] == pytest.approx(-0.294, abs=0.01)
     assert change.loc["all", "hi"] == pytest.approx(-0.186, abs=0.01)
+    # Over scenarios, of which one holds 13 of the datasets, another interval: as the module says.
+    over = change.loc["all", ["scenarios_lo", "scenarios_hi"]].astype(float)
+    assert over.tolist() == pytest.approx([-0.276, -0.157], abs=0.005)
     # No single dataset carries it.
     assert change.loc["all", "most"] < -0.22
 
@@ -72,6 +75,25 @@ def test_published_means_and_the_base_models() -> None:
         "Llama 3.1 8B Base": 0.441,
     }
     assert mean[list(known)].to_dict() == known
+
+
+@real
+def test_one_family_alone_has_a_base_model() -> None:
+    table = read_performance(REAL)
+    base = sorted(model for model in set(table["model"]) if "Base" in model)
+    assert base == ["Llama 3.1 70B Base", "Llama 3.1 8B Base"]
+
+
+def test_limits_over_scenarios_are_wider_where_scenarios_differ(tmp_path: Path) -> None:
+    """Eight scenarios of three datasets each: all alike within, so 24 datasets are 8 numbers."""
+    drops = np.random.default_rng(0).normal(0.3, 0.1, 8)
+    table = made({"a": [0.9] * 24, "b": [0.9 - drop for drop in np.repeat(drops, 3)]})
+    table["scenario_label"] = [f"scenario {k}" for k in np.repeat(range(8), 3)] * 2
+    read = read_performance(written(tmp_path, table))
+    row = mean_changes(read, pairs=[("a", "b")], n_boot=2000).iloc[0]
+    half = 2.365 * drops.std(ddof=1) / np.sqrt(8)
+    assert row["scenarios_hi"] - row["scenarios_lo"] == pytest.approx(2 * half, rel=0.2)
+    assert row["hi"] - row["lo"] < 0.75 * (row["scenarios_hi"] - row["scenarios_lo"])
 
 
 @real
@@ -131,6 +153,11 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
 def test_what_is_no_rate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 3: recall 1\.5; expected 0 to 1"):
         read_performance(written(tmp_path, made({"a": [0.5, 1.5]})), fewest=1)
+    for strange in ("0,9", "oops", "NA"):
+        table = made({"a": [0.5, 0.5]}).astype({"recall": object})
+        table.loc[1, "recall"] = strange
+        with pytest.raises(InputError, match=f"row 3: recall is '{strange}'; expected a number"):
+            read_performance(written(tmp_path, table), fewest=1)
     with pytest.raises(InputError, match="a has the dataset set 0 twice"):
         read_performance(written(tmp_path, pd.concat([made({"a": [0.5]})] * 2)), fewest=1)
     with pytest.raises(InputError, match="cannot be read as a table"):

@@ -52,9 +52,9 @@ def test_the_published_rates_come_out(published):
 def test_the_judge_takes_boxed_numbers_of_the_distilled_model_for_abstention(published):
     rates = abstain_rates(published)
     boxed = picked(rates, "boxed_given_abstains")
-    assert boxed["svamp", "DSQ"] == pytest.approx(49 / 265)
+    assert boxed["svamp", "DSQ"] == pytest.approx(50 / 265)
     assert boxed["svamp", "Qwen32"] == 0
-    assert picked(rates, "abstains_unboxed")["svamp", "DSQ"] == pytest.approx(216 / 300)
+    assert picked(rates, "abstains_unboxed")["svamp", "DSQ"] == pytest.approx(215 / 300)
 
 
 @real
@@ -73,6 +73,16 @@ def test_reasoning_models_notice_and_answer_all_the_same(published):
     change = change.set_index(["instruct", "reasoning"])
     assert (change.loc["Qwen32", "lo"] > 0).all()
     assert len(change) == len(PAIRS) + 1  # GPT-4o and o1 on two datasets
+
+
+@real
+def test_within_the_first_words_chains_notice_less_often_than_short_replies(published):
+    table = noticed_and_concluded(published)
+    early = table[table["notice"] == "early"]
+    noticed, answers = picked(early, "noticed"), picked(early, "answers_given_noticed")
+    names = ["QwQ", "s1.1", "Qwen32"]
+    assert noticed["formula"][names].round(2).tolist() == [0.74, 0.66, 0.92]
+    assert answers["formula"][names].round(3).tolist() == [1.0, 0.848, 0.522]
 
 
 @real
@@ -104,6 +114,27 @@ def test_the_judges_verdict_is_what_counts_and_no_verdict_is_left_out(tmp_path):
         (r"21 \text{ cups}", True),
         (r"\frac{1}{2}", True),
         (r"60\%", True),
+        ("3 pages of reading homework", True),
+        ("5km", True),
+        (r"3 \text{ m/s}", True),
+        (r"9.8 \text{ m/s}^2", True),
+        (r"90^\circ", True),
+        (r"20^{\circ} \text{C}", True),
+        ("12 cm^2", True),
+        ("x = 5", True),
+        (r"x \approx -5.2", True),
+        (r"1.5 \times 10^3", True),
+        (r"2 \cdot 10^{-4} \text{ kg}", True),
+        ("3:00", True),
+        ("3:00 p.m.", True),
+        (".5", True),
+        ("0.5x", False),
+        ("x", False),
+        ("5 or 6", False),
+        ("3 + 4", False),
+        ("2^n", False),
+        ("x = y", False),
+        (r"\text{hours: } 5 \text{ or unknown}", False),
         (r"\text{Insufficient information}", False),
         (r"9^n - 17.61", False),
         (r"\gamma", False),
@@ -133,6 +164,8 @@ def test_changes_are_those_that_were_planted(tmp_path):
         "abstains_unboxed": round(-1 / 3, 6),
         "noticed": 0.0,
         "answers_given_noticed": round(1 / 3, 6),
+        "noticed_early": 0.0,
+        "answers_given_noticed_early": round(1 / 3, 6),
         "log2_words": change.loc["log2_words", "estimate"].round(6),
     }
     words = replies.pivot(index="question_id", columns="model", values="words")

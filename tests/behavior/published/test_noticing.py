@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from interp.behavior.audit.labelled import labelled_replies
-from interp.behavior.published.noticing import MISSING, notice, noticed_table
+from interp.behavior.published.noticing import (
+    BINS,
+    EARLY,
+    MISSING,
+    notice,
+    notice_early,
+    noticed_by_length,
+    noticed_table,
+)
 from interp.errors import InputError
 from tests.behavior.published_replies import REAL
 
@@ -121,6 +129,52 @@ def test_what_is_merely_assumed_counts_under_any_alone():
     assert pd.isna(table["missing", "place"])
 
 
+FILLER = "Bo has a loaf. " * (EARLY // 4)  # EARLY words, none of which notices
+
+
+def test_early_reads_the_first_words_of_every_reply():
+    said = "It is unclear."
+    assert notice_early(said) == notice(said)
+    assert notice_early(f"{said} {FILLER * 9}").missing == 0.0
+    assert notice(FILLER + said).missing is not None
+    assert notice_early(FILLER + said).missing is None
+    # The last word of the first EARLY still counts, the next does not.
+    words = ["loaf"] * (EARLY - 1)
+    assert notice_early(" ".join([*words, "unclear", "loaf"])).missing is not None
+    assert notice_early(" ".join(["loaf", *words, "unclear"])).missing is None
+
+
+def test_going_on_for_long_is_noticed_and_early_is_not_moved_by_it():
+    """A model that says the same and goes on differs in "any" alone."""
+    rows = replies({(False, "answer"): 6, (True, "answer"): 4})
+    longer = rows.assign(reply=rows["reply"] + FILLER + "It is unclear.")
+    table = noticed_table(pd.concat([rows, longer.assign(model="long")]), ["model"])
+    noticed = table[table["measure"] == "noticed"].set_index(["model", "notice"])["estimate"]
+    assert (noticed["m", "any"], noticed["long", "any"]) == (0.4, 1.0)
+    assert (noticed["m", "early"], noticed["long", "early"]) == (0.4, 0.4)
+
+
+def test_noticing_is_told_by_length():
+    """At the edges of bins: so many words belong to the bin that they close."""
+    rows = pd.DataFrame(
+        {"reply": " ".join(["loaf"] * (n - 1) + [last]), "model": "m", "question_id": f"{n}{last}"}
+        for edge in BINS
+        for n in (edge, edge + 1)
+        for last in ("loaf", "unclear")
+    )
+    table = noticed_by_length(rows, ["model"])
+    found = table[table["notice"] == "any"].set_index("words")
+    names = ["1-150", "151-250", "251-400", "401-800", "801-3000", "3001-"]
+    assert found.index.tolist() == names
+    assert found["n"].tolist() == [2, 4, 4, 4, 4, 2]
+    assert (found["estimate"] == 0.5).all()
+    assert (found["lo"] < 0.5).all()
+    assert (found["hi"] > 0.5).all()
+    # Of 151 to 250 words one notices at its 151st, the other at its 250th.
+    early = table[table["notice"] == "early"].set_index("words")["estimate"]
+    assert early[names].tolist() == [0.5, 0.25, 0, 0, 0, 0]
+
+
 def test_groups_stand_apart():
     both = pd.concat([replies({(True, "answer"): 4}, "a"), replies({(False, "answer"): 4}, "b")])
     table = noticed_table(both, ["model"])
@@ -132,8 +186,11 @@ def test_bad_tables_are_refused():
     rows = replies({(True, "answer"): 2})
     with pytest.raises(InputError, match="concluded"):
         noticed_table(rows.drop(columns="concluded"), ["model"])
-    with pytest.raises(InputError, match="question q comes twice"):
-        noticed_table(rows.assign(question_id="q"), ["model"])
+    for table in (noticed_table, noticed_by_length):
+        with pytest.raises(InputError, match="question q comes twice"):
+            table(rows.assign(question_id="q"), ["model"])
+        with pytest.raises(InputError, match="lack the column reply"):
+            table(rows.drop(columns="reply"), ["model"])
 
 
 @pytest.mark.skipif(

@@ -62,9 +62,32 @@ def test_only_questions_of_both_count_whatever_their_order():
     assert paired_change(before.iloc[:10], after.iloc[20:])[1] == 0
 
 
-def test_no_change_is_none():
+def tango(n_gained: int, n_lost: int, n: int, change: float) -> float:
+    """Squared score of a paired change of shares (Tango 1998, equation 4), its root solved for."""
+    linear = -n_gained - n_lost + (2 * n - n_gained + n_lost) * change
+    root = np.sqrt(linear**2 + 8 * n * n_lost * change * (1 - change))
+    lost = (root - linear) / (4 * n)
+    return (n_gained - n_lost - n * change) ** 2 / (n * (2 * lost + change * (1 - change)))
+
+
+def test_no_change_and_a_change_of_all_have_the_score_limits_of_paired_shares():
     found, _ = paired_change(hits(0), hits(0))
-    assert (found.estimate, found.lo, found.hi) == (0, 0, 0)
+    assert found.estimate == 0
+    assert found.lo == -found.hi
+    assert tango(0, 0, 400, found.hi) == pytest.approx(1.959964**2, rel=1e-6)
+    none, every = pd.Series([False] * 30), pd.Series([True] * 30)
+    gained, _ = paired_change(none, every)
+    assert (gained.estimate, gained.hi) == (1, 1)
+    assert tango(30, 0, 30, gained.lo) == pytest.approx(1.959964**2, rel=1e-6)
+    lost, _ = paired_change(every, none)
+    assert (lost.estimate, lost.lo, lost.hi) == (-1, -1, pytest.approx(-gained.lo))
+
+
+def test_what_is_no_share_has_no_score_limits():
+    """Lengths that grow by one word each do so without spread."""
+    lengths = pd.Series(np.arange(30.0))
+    found, _ = paired_change(lengths, lengths + 1)
+    assert (found.estimate, found.lo, found.hi) == pytest.approx((1, 1, 1))
 
 
 def test_a_conditional_change_where_all_count_is_the_paired_one():
@@ -87,3 +110,13 @@ def test_a_conditional_change_with_a_share_of_nothing_is_missing():
     none = pd.Series([np.nan] * 8, range(8))
     found, _ = conditional_change(none, pd.Series([1.0] * 8, range(8)))
     assert np.isnan([found.estimate, found.lo, found.hi]).all()
+
+
+def test_a_conditional_change_from_none_to_all_has_newcombes_limits():
+    """Of 20 and 30 questions: from 0 [0, .161] to 1 [.886, 1], squares of the distances added."""
+    before = pd.Series([0.0] * 20 + [np.nan] * 30, range(50))
+    after = pd.Series([np.nan] * 20 + [1.0] * 30, range(50))
+    found, _ = conditional_change(before, after)
+    z2 = 1.959964**2
+    assert (found.estimate, found.hi) == (1, 1)
+    assert 1 - found.lo == pytest.approx(np.hypot(z2 / (20 + z2), z2 / (30 + z2)))

@@ -10,6 +10,7 @@ from interp.behavior.published.umwp import (
     OUTCOMES,
     umwp_changes,
     umwp_noticed,
+    umwp_noticed_by_length,
     umwp_outcomes,
     umwp_replies,
     umwp_transitions,
@@ -62,6 +63,22 @@ def test_traces_that_end_without_a_box_abstain_in_words(published):
     unboxed = published[published["ended"] == "unboxed"]
     assert len(unboxed) == 55
     assert unboxed["in_words"].all()
+
+
+@real
+def test_false_alarms_grow_with_length_and_less_so_early(published):
+    """Both arms of the answerable problems, 600 traces; shares as measured."""
+    table = umwp_noticed_by_length(published)
+    table = table[~table["should_abstain"]]
+    table = table.assign(hits=table["estimate"] * table["n"])
+    sums = table.groupby(["notice", "words"], sort=False)[["hits", "n"]].sum()
+    rates = (sums["hits"] / sums["n"]).round(2)
+    assert sums.loc["any", "n"].sum() == 600
+    assert rates["any"].tolist() == [0, 0.02, 0.1, 0.4, 0.56, 0.67]
+    long = sums.loc[["early", "any"]].drop(index=["1-150", "151-250", "251-400"], level=1)
+    long = long.groupby("notice").sum()
+    shares = (long["hits"] / long["n"]).round(2)
+    assert shares.to_dict() == {"any": 0.46, "early": 0.13}
 
 
 CUT = "thinks on and on"

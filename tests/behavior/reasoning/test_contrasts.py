@@ -31,14 +31,14 @@ def test_a_mean_is_that_of_the_bootstrap_itself():
     got = row(contrast_table(TABLE, {"mean": "value"}, units=["pair_id"], n_boot=100), "B")
     own = TABLE[TABLE["model"] == "B"]
     levels = {"pair_id": own["pair_id"].to_numpy()}
-    value = hierarchical_bootstrap(weighted_mean(own["value"]), levels, n_boot=100, seed=0)
+    value = hierarchical_bootstrap(
+        weighted_mean(own["value"].to_numpy()), levels, n_boot=100, seed=0
+    )
     assert got[["estimate", "lo", "hi"]].tolist() == pytest.approx([*value.columns().values()])
 
 
 def test_a_difference_is_paired_by_item():
-    table = contrast_table(
-        TABLE, {"mean": "value"}, units=["pair_id"], against="B", n_boot=100
-    )
+    table = contrast_table(TABLE, {"mean": "value"}, units=["pair_id"], against="B", n_boot=100)
     change = row(table, "R", "B")
     # One more on every question, however much the questions differ.
     assert change[["estimate", "lo", "hi"]].tolist() == pytest.approx([1, 1, 1])

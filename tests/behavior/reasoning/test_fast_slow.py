@@ -15,7 +15,7 @@ from interp.behavior.reasoning.fast_slow import (
 from interp.errors import InputError
 
 outcomes = st.sampled_from(OUTCOMES)
-both_ways = st.lists(st.tuples(outcomes, outcomes), min_size=1, max_size=25)
+both_ways = st.lists(st.tuples(outcomes, outcomes), min_size=1, max_size=12)
 
 
 def replies(said, model="m", **more) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def estimates(items, n_boot=2, **more) -> pd.Series:
     return table[table["against"] == ""].set_index("measure")["estimate"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(both_ways)
 def test_the_identity_is_exact(pairs):
     got = estimates(items_of(pairs))
@@ -51,7 +51,7 @@ def test_the_identity_is_exact(pairs):
     assert np.isnan(got["r_o"]) == (not right)
 
 
-@settings(max_examples=25)
+@settings(max_examples=6)
 @given(both_ways)
 def test_the_nine_cells_add_up_to_the_four(pairs):
     items = items_of(pairs)
@@ -105,7 +105,9 @@ def test_abstention_is_not_right_and_has_cells_of_its_own():
     got = estimates(items)
     assert got["C_KR"] == 0
     assert got["r_c"] == 0.25
-    table = outcome_table(items, units=["pair_id"], n_boot=20).set_index(["measure", "fast", "slow"])
+    table = outcome_table(items, units=["pair_id"], n_boot=20).set_index(
+        ["measure", "fast", "slow"]
+    )
     assert table.loc[("given_fast", "abstain", "wrong"), "estimate"] == 0.5
     assert table.loc[("share", "wrong", "abstain"), "estimate"] == 0.25
     assert np.isnan(table.loc[("given_fast", "correct", "wrong"), "estimate"])

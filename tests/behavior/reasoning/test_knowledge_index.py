@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_scores_are_those_of_the_formula(texts, query):
     best = found.retrieve(" ".join(query), len(texts))
     ranks = [expected[int(p.passage_id)] for p in best]
     assert len(best) == len(expected)
-    assert all(a >= b - 1e-9 for a, b in zip(ranks, ranks[1:], strict=False))
+    assert all(a >= b - 1e-9 for a, b in pairwise(ranks))
 
 
 def test_steps_are_looked_up_and_judged(folder):

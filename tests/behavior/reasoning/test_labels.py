@@ -134,9 +134,7 @@ def test_a_file_of_rules_that_is_wrong_is_named_with_its_key(tmp_path, text, mes
 
 
 def test_an_unknown_language_is_refused() -> None:
-    with pytest.raises(
-        InputError, match=r"'em' is neither one of the packaged .*did you mean 'en'"
-    ):
+    with pytest.raises(InputError, match=r"'em' is neither .*did you mean 'en'"):
         StrategyRules.load("em")
 
 

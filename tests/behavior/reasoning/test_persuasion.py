@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,8 +15,9 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from interp.behavior.generating.decoding import Decoding, Thinking
+from interp.behavior.reasoning.arguments import helped, scripted
 from interp.behavior.reasoning.flip_rates import exclusion_table, flip_table
-from interp.behavior.reasoning.persuasion import ARMS, debates, helped, scripted
+from interp.behavior.reasoning.persuasion import ARMS, debates
 from interp.behavior.reasoning.speakers import log_odds_reader, model_speaker
 from interp.behavior.reasoning.stances import Dialogue, Turn, read_by_rule, stated_stance
 from interp.checkpoints import Checkpoint, LoadedModel
@@ -86,26 +86,13 @@ def test_planted_chances_come_back_in_rates_and_differences() -> None:
     assert by_claim["n"] == len(CLAIMS)
 
 
-def test_intervals_of_a_rate_and_a_difference_cover_the_truth() -> None:
-    covered = []
-    for trial in range(40):
-        outcomes = planted(
-            {"no_helper": 0.0, "logical": 0.3, "fallacious": 0.5}, str(trial), rounds=1, repeats=1
-        )
-        table = flip_table(outcomes, n_boot=150)
-        rate = row_of(table, arm="logical", measure="flip_rate")
-        gap = row_of(table, arm="fallacious", measure="flip_difference")
-        covered.append((rate["lo"] <= 0.3 <= rate["hi"], gap["lo"] <= 0.2 <= gap["hi"]))
-    assert (np.mean(covered, axis=0) >= 0.85).all()
-
-
 def test_intervals_are_over_claims_and_not_over_repeats() -> None:
     """Claims that fall or stand as wholes: three repeats of each know no more than one."""
     debater = debater_with(lambda d: float(uniform(d.claim_id) < 0.5), disagrees)
     widths = []
     for repeats in (1, 3):
         outcomes = debates(CLAIMS, debater, SCRIPTS, read_by_rule, rounds=1, repeats=repeats)
-        rate = row_of(flip_table(outcomes.outcomes), arm="logical", measure="flip_rate")
+        rate = row_of(flip_table(outcomes.outcomes, n_boot=200), arm="logical", measure="flip_rate")
         widths.append(rate["hi"] - rate["lo"])
     assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
@@ -176,9 +163,9 @@ def test_transcripts_hold_every_turn_once_in_order() -> None:
         (turns["claim_id"] == "c1") & (turns["repeat"] == 1) & (turns["arm"] == "fallacious")
     ]
     assert mine[["round", "speaker", "text", "stance"]].to_numpy(object).tolist() == [
-        [1, "persuader", "fallacious argument 0", None],
+        [1, "persuader", "fallacious argument 0", ""],
         [1, "debater", "I still disagree.", "disagree"],
-        [2, "persuader", "fallacious argument 1", None],
+        [2, "persuader", "fallacious argument 1", ""],
         [2, "debater", "I agree now.", "agree"],
     ]
     flips = done.outcomes.set_index(["arm", "claim_id", "repeat"])
@@ -298,7 +285,7 @@ CHAT = (
     "{% for m in messages %}<turn> {{ m['role'] }} {{ m['content'] }} {% endfor %}"
     "{% if add_generation_prompt %}<turn> assistant{% endif %}"
 )
-N_CONTEXT = 24
+N_CONTEXT = 40
 
 
 def model_in(folder: Path, *, chat: bool) -> LoadedModel:
@@ -394,7 +381,9 @@ def test_a_models_prompt_is_the_debate_so_far(by_hand: LoadedModel) -> None:
     }
     expected = (
         {
-            "debater": "<turn> user about moon <turn> assistant so <turn> user sun <turn> assistant",
+            "debater": (
+                "<turn> user about moon <turn> assistant so <turn> user sun <turn> assistant"
+            ),
             "persuader": (
                 "<turn> user about moon\n\nso <turn> assistant sun <turn> user moon "
                 "<turn> assistant"
@@ -424,7 +413,9 @@ def test_draws_depend_on_claim_arm_repeat_and_turn_alone(by_hand: LoadedModel) -
     """Two claims that read alike part ways; batches and company change nothing."""
     warm = Decoding(max_new_tokens=3, temperature=40.0, seed=1)
     claims = {"m": "moon", "n": "moon"}
-    arms = {arm: scripted(dict.fromkeys(claims, ["sound", "sun"])) for arm in ("logical", "other")}
+    arms = {
+        arm: scripted({claim: ["sound", "sun"] for claim in claims}) for arm in ("logical", "other")
+    }
 
     def said(budget: int, of: dict[str, str], seed: int = 1) -> dict[tuple, str]:
         decoding = warm.model_copy(update={"seed": seed})
@@ -454,7 +445,7 @@ def test_a_chain_of_thought_is_not_heard(by_hand: LoadedModel) -> None:
 
 def test_what_does_not_fit_is_left_out_and_counted(by_hand: LoadedModel) -> None:
     """The context ends after some rounds; what was said before is kept."""
-    long = {"logical": scripted({"m": ["sound sound sound"] * 12})}
+    long = {"logical": scripted({"m": ["so so so"] * 12})}
     for read in (
         read_by_rule,
         log_odds_reader(by_hand, TOLD, agree=("agree",), disagree=("disagree",)),
@@ -464,9 +455,11 @@ def test_what_does_not_fit_is_left_out_and_counted(by_hand: LoadedModel) -> None
         assert done.outcomes["ended"].tolist() == ["no_room"]
         assert 1 < done.outcomes["heard"].item() < 12
     far = Decoding(max_new_tokens=N_CONTEXT)
-    never = debates({"m": "moon"}, model_speaker(by_hand, far, "debater", TOLD), long, read_by_rule)
+    never = debates(
+        {"m": "moon"}, model_speaker(by_hand, far, "debater", TOLD), long, read_by_rule, repeats=1
+    )
     assert set(never.outcomes["ended"]) == {"no_room"}
-    assert exclusion_table(never.outcomes)["no_stance"].tolist() == [3]
+    assert exclusion_table(never.outcomes)["no_stance"].tolist() == [1]
 
 
 def test_odds_between_things_not_said_are_no_stance(by_hand: LoadedModel) -> None:
@@ -480,7 +473,7 @@ def test_odds_between_things_not_said_are_no_stance(by_hand: LoadedModel) -> Non
 
 
 def test_models_that_cannot_take_part_are_refused(by_hand: LoadedModel) -> None:
-    with pytest.raises(InputError, match="lacks .{claim}."):
+    with pytest.raises(InputError, match=r"lacks .\{claim\}."):
         model_speaker(by_hand, ONE, "debater", "no claim here")
     with pytest.raises(InputError, match="2 samples a turn"):
         model_speaker(by_hand, Decoding(samples=2, temperature=1.0), "debater", TOLD)

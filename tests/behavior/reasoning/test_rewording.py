@@ -52,10 +52,9 @@ def test_thousands_latex_and_several_numbers():
     assert re.fullmatch(r"Hence \$\\frac\{\d+\}\{\d+\}\$\.", got or "")
     step = "7 plus 11 is 18."
     changed = [mistaken_step(step, np.random.default_rng(seed)) for seed in range(40)]
-    of = [[a != b for a, b in zip(re.findall(r"\d+", c), ["7", "11", "18"])] for c in changed]
-    assert {tuple(which) for which in of} == {
-        (True, False, False), (False, True, False), (False, False, True)
-    }  # fmt: skip
+    numbers = [re.findall(r"\d+", text or "") for text in changed]
+    moved = {tuple(a != b for a, b in zip(n, ["7", "11", "18"], strict=True)) for n in numbers}
+    assert moved == {(True, False, False), (False, True, False), (False, False, True)}
 
 
 @pytest.mark.parametrize(

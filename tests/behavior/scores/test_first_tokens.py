@@ -203,6 +203,23 @@ def test_precision_and_recall_are_counted(loaded: LoadedModel, prompts: PromptSe
         np.testing.assert_allclose(got, [n, precision, recall], err_msg=text)
 
 
+def test_a_precision_of_all_or_nothing_has_wilsons_limits_over_units(
+    loaded: LoadedModel, prompts: PromptSet
+) -> None:
+    """All of 5 replies of 5 pairs, told twice each: the limits stay those of 5."""
+    said, outcomes = ["i"] * 5 + ["w7"] * 5, ["abstain"] * 5 + ["wrong"] * 5
+    once = replies(prompts, said, outcomes)
+    table = first_token_table(
+        loaded.tokenizer, prompts, WORLD, pd.concat([once, once]), n_boot=50
+    ).set_index("text")
+    z2 = 1.959964**2
+    limits = table.loc["i", ["n", "precision", "precision_lo", "precision_hi"]].tolist()
+    assert limits == pytest.approx([10, 1, 5 / (5 + z2), 1], abs=1e-6)
+    limits = table.loc["w7", ["n", "precision", "precision_lo", "precision_hi"]].tolist()
+    assert limits == pytest.approx([10, 0, 0, z2 / (5 + z2)], abs=1e-6)
+    assert table.loc["w4", "recall_hi"] > 0.4
+
+
 def test_a_reply_is_held_against_the_set_after_its_own_prompt() -> None:
     """ "I" without its space is no token of the set after a colon."""
     tokenizer = spaced_tokenizer()
@@ -225,9 +242,9 @@ def test_a_reply_is_held_against_the_set_after_its_own_prompt() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("split", "test", "reply to prompt p0: .* split 'test'; expected the split dev"),
-        ("outcome", "hedged", "reply to prompt p0: outcome 'hedged'.*expected one of abstain"),
-        ("prompt_id", "q9", "reply to prompt q9: .* expected a prompt that is among those given"),
+        ("split", "test", "reply to prompt p0: split 'test'; expected the split dev"),
+        ("outcome", "hedged", "prompt p0: the outcome is 'hedged'; expected one of abstain"),
+        ("prompt_id", "q9", "reply to prompt q9: .*expected a prompt that is among those given"),
     ],
 )
 def test_bad_replies_are_refused(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,10 +10,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from interp.behavior import abstention_probability, abstention_score, continuation_logprobs
-from interp.behavior.scores.teacher_forcing import target_tokens
-from interp.checkpoints import LoadedModel
+from interp.behavior.scores.teacher_forcing import target_tokens, token_ids
+from interp.checkpoints import Checkpoint, LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet
+from interp.prompts.encoding import tokenize
+from tests.behavior.conftest import prompt_set
+from tests.behavior.spaced import write_spaced
 
 CONTINUATIONS = ["i do not know", "w3", "w5 w6", "<eos>"]
 
@@ -169,7 +173,8 @@ def byte_level() -> PreTrainedTokenizerFast:
 def test_a_space_goes_between_words_and_nowhere_else(
     byte_level: PreTrainedTokenizerFast, prompt: str, joined: str
 ) -> None:
-    target_1C = target_tokens(["p0"], [prompt], "paris", byte_level)
+    ids = token_ids([prompt], byte_level)
+    target_1C = target_tokens(["p0"], [prompt], ids, "paris", byte_level)
     expected = byte_level(prompt + joined).input_ids[len(byte_level(prompt).input_ids) :]
     assert target_1C[0].tolist() == expected
     assert byte_level.decode(target_1C[0]) == joined
@@ -178,5 +183,42 @@ def test_a_space_goes_between_words_and_nowhere_else(
 def test_a_continuation_that_changes_the_prompts_tokens_is_refused(
     byte_level: PreTrainedTokenizerFast,
 ) -> None:
+    text = "where? a: "
+    ids = token_ids([text], byte_level)
     with pytest.raises(InputError, match="prompt p0: followed by 'paris' its last tokens change"):
-        target_tokens(["p0"], ["where? a: "], "paris", byte_level)
+        target_tokens(["p0"], [text], ids, "paris", byte_level)
+
+
+@pytest.fixture(scope="module")
+def spaced(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    return Checkpoint(write_spaced(tmp_path_factory.mktemp("spaced")), "spaced").load()
+
+
+def test_phrases_are_disjoint_after_every_prompt_or_refused(spaced: LoadedModel) -> None:
+    """Behind a line break "I" and " I" are apart; behind a colon both are the token " I"."""
+    phrases = ["I", " I"]
+    apart = prompt_set(["where is it?\n", "who is it?\n"])
+    assert (abstention_probability(spaced, apart, phrases) > 0).all()
+    mixed = prompt_set(["where is it?\n", "who is it?\n", "where is it? A:"])
+    for call in (abstention_probability, abstention_score):
+        with pytest.raises(InputError, match=r"after prompt p2 ' ?I' begins with ' ?I' in tokens"):
+            call(spaced, mixed, phrases)
+
+
+def test_prompts_are_tokenised_once_for_all_continuations(
+    loaded: LoadedModel, prompts: PromptSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the joined texts: 12 prompts once, not once for each of four continuations."""
+    plain = continuation_logprobs(loaded, prompts, CONTINUATIONS)
+    seen: list[str] = []
+
+    def counted(texts, tokenizer):
+        seen.extend(texts)
+        return tokenize(texts, tokenizer)
+
+    monkeypatch.setattr("interp.behavior.scores.teacher_forcing.tokenize", counted)
+    again = continuation_logprobs(loaded, prompts, CONTINUATIONS)
+    bare = Counter(prompts.frame["text"])
+    assert Counter(text for text in seen if text in bare) == bare
+    assert len(seen) == len(prompts) * (1 + len(CONTINUATIONS))
+    assert torch.equal(again, plain)

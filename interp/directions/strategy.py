@@ -174,8 +174,8 @@ def check_windows(activations: Activations, windows: pd.DataFrame) -> pd.DataFra
     if not fits_N.all():
         window = rows.iloc[int((~fits_N).argmax())]
         raise InputError(
-            f"windows: [{window['start']}, {window['stop']}) of row {window['row']} lies outside of "
-            f"the {len(activations)} rows and their tokens"
+            f"windows: [{window['start']}, {window['stop']}) of row {window['row']} lies outside "
+            f"of the {len(activations)} rows and their tokens"
         )
     return rows
 

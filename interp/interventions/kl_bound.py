@@ -69,7 +69,7 @@ class KlBound:
     @property
     def coefficient(self) -> float:
         """gamma_max = max(0, (1 - L gamma_raw / 4a) gamma_raw): the paper's; 0 from x = 4 on."""
-        return max(0.0, 1 - self.curvature * self.raw / (2 * self.speed)) * self.raw
+        return max(0.0, 1 - self.curvature * self.raw / (4 * self.speed)) * self.raw
 
     @property
     def largest(self) -> float:

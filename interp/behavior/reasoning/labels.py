@@ -92,6 +92,11 @@ class SentenceLabel:
 class StrategyRules:
     """The rules of a language, in the order in which they are asked.
 
+    They are a first reading, not the truth. On the half of the tagged traces that the English ones
+    were not tuned on, agreement with the tags is 0.55, Cohen's kappa 0.35 (that of a trained
+    `LabelClassifier` 0.59 and 0.40): facts that are recalled within a computation read as
+    deduction, checks without a word that says so do too. Read results by several labellers.
+
     Attributes:
         language: its name, such as "en".
         rules: the first that finds something decides.

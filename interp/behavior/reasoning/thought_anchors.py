@@ -8,7 +8,7 @@ Half of the problems are for tuning and half are kept apart, as with `labelled_r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -107,6 +107,32 @@ def tag_classes(chunks: pd.DataFrame) -> pd.Series:
         chunks: as from `tagged_chunks`, all or some.
     """
     return chunks["tag"].map(lambda tag: " or ".join(TAG_STRATEGIES[tag]) or "other")
+
+
+def training_chains(chunks: pd.DataFrame) -> tuple[list[list[str]], list[list[str]]]:
+    """Texts and classes (`tag_classes`) of each trace, as `LabelClassifier.fit` takes them.
+
+    Args:
+        chunks: all of some traces, as from `tagged_chunks`; those for tuning, to be fair.
+    """
+    traces = [rows for _, rows in chunks.groupby("trace_id", sort=False)]
+    return [rows["text"].tolist() for rows in traces], [tag_classes(r).tolist() for r in traces]
+
+
+def label_traces(
+    chunks: pd.DataFrame, label: Callable[[Sequence[str]], Sequence[str]]
+) -> pd.Series:
+    """A label for each chunk, by the chunks' index, trace by trace.
+
+    Args:
+        chunks: all of some traces, as from `tagged_chunks`.
+        label: from the sentences of a chain to one label each, such as `LabelClassifier.label`.
+    """
+    parts = [
+        pd.Series(list(label(rows["text"].tolist())), index=rows.index, dtype=object)
+        for _, rows in chunks.groupby("trace_id", sort=False)
+    ]
+    return pd.concat(parts).loc[chunks.index]
 
 
 def compared(chunks: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:

@@ -34,7 +34,7 @@ def estimates(items, n_boot=2, **more) -> pd.Series:
     return table[table["against"] == ""].set_index("measure")["estimate"]
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(both_ways)
 def test_the_identity_is_exact(pairs):
     got = estimates(items_of(pairs))
@@ -51,7 +51,7 @@ def test_the_identity_is_exact(pairs):
     assert np.isnan(got["r_o"]) == (not right)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(both_ways)
 def test_the_nine_cells_add_up_to_the_four(pairs):
     items = items_of(pairs)

@@ -13,8 +13,10 @@ from interp.behavior.reasoning.labels import STRATEGIES
 from interp.behavior.reasoning.thought_anchors import (
     TAG_STRATEGIES,
     compared,
+    label_traces,
     tag_classes,
     tagged_chunks,
+    training_chains,
 )
 from interp.errors import InputError
 
@@ -97,6 +99,27 @@ def test_the_audit_takes_them_as_they_are(tmp_path: Path) -> None:
     assert counts["adding-knowledge", "deduction"] == 2
     assert counts["verification", "example-testing"] == 2
     assert counts["deduction", "deduction"] == 4
+
+
+def test_a_labeller_is_given_each_trace_whole_and_in_order(tmp_path: Path) -> None:
+    for problem in (1, 2):
+        trace(tmp_path, problem)
+    chunks = tagged_chunks(tmp_path)
+    seen = []
+
+    def label(sentences):
+        seen.append(list(sentences))
+        return [f"{len(seen)}.{number}" for number in range(len(sentences))]
+
+    # In whatever order the rows of different traces stand.
+    mixed = chunks.sort_values(["chunk", "trace_id"])
+    found = label_traces(mixed, label)
+    assert seen == [[text for text, _ in CHUNKS]] * 2
+    assert found.tolist() == [f"{n}.{number}" for number in range(9) for n in (1, 2)]
+    assert compared(mixed, found)["graded"].tolist() == found.tolist()
+    texts, classes = training_chains(mixed)
+    assert texts == seen
+    assert classes == [tag_classes(chunks.iloc[:9]).tolist()] * 2
 
 
 def test_labels_of_other_chunks_are_refused(tmp_path: Path) -> None:

@@ -16,12 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from interp.behavior.calibration.answers import by_source
 from interp.behavior.calibration.selective import check_answers
 from interp.errors import InputError
-from interp.stats import Interval
+from interp.stats import Interval, wilson
 
 Binning = Literal["width", "mass"]
 
@@ -164,11 +163,10 @@ def reliability_table(
             here_N = bin_N == k
             accuracy = float(answers.correct_N[here_N].mean())
             n_units = len(set(answers.levels[units[-1]][here_N]))
-            lo, hi = _wilson(accuracy, n_units)
             place = {"source": source, "bin": int(k), "edge_lo": edges[k], "edge_hi": edges[k + 1]}
             counts = {"n": int(here_N.sum()), "units": n_units}
             mean = {"confidence": float(answers.confidence_N[here_N].mean())}
-            rows.append(place | counts | mean | {"estimate": accuracy, "lo": lo, "hi": hi})
+            rows.append(place | counts | mean | wilson(accuracy, n_units).columns())
     columns = ["source", "bin", "edge_lo", "edge_hi", "n", "units", "confidence", "estimate"]
     return pd.DataFrame(rows, columns=[*columns, "lo", "hi"])
 
@@ -176,10 +174,3 @@ def reliability_table(
 def _bins(confidence_N: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Bin of each confidence; one on an edge belongs to the bin below it."""
     return np.searchsorted(edges[1:-1], confidence_N, side="left")
-
-
-def _wilson(share: float, n: int) -> tuple[float, float]:
-    z2 = float(ndtri(0.975)) ** 2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = (z2 * share * (1 - share) / n + (z2 / (2 * n)) ** 2) ** 0.5 / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -26,7 +26,7 @@ NATURAL = "natural"
 """The arm in which a chain ends where the model ends it."""
 MEASURES: dict[str, str | tuple[str, str]] = {
     "accuracy": ("correct", "answerable"),
-    "abstention": ("abstains", "not_due"),
+    "abstention": ("abstains", "due"),
     "clarification": ("clarifies", "due"),
     "over_abstention": ("abstains", "not_due"),
     "truncation": "truncated",

@@ -348,6 +348,21 @@ def test_what_does_not_fit_is_refused(random_chains):
         found_in(only, windows, items)
 
 
+def test_a_windows_score_is_its_mean_along_the_direction(random_chains):
+    rows, starts, windows, items = random_chains
+    acts = held(rows, starts)
+    found = found_in(acts, windows, items)
+    fresh = ["n0", "n1", "n2", "n3"]
+    table = transfer_table([found], acts, windows.iloc[::-1], fresh, target="b", seed=0, n_boot=9)
+    table = table.set_index(["site", "label"])
+    for label in ("doubt", "deduce"):
+        vector_D = found.directions[label, SITES[1]].vector_D.numpy()
+        means = [rows[w.row][w.start : w.stop].mean(0) for w in windows.itertuples()]
+        wanted = auroc(np.array(means) @ vector_D, (windows["label"] == label).to_numpy())
+        assert 0.5 < wanted < 1
+        assert table.loc[("resid_post.3", label), "estimate"] == pytest.approx(wanted)
+
+
 def test_transfer_is_read_on_items_of_its_own(random_chains):
     rows, starts, windows, items = random_chains
     acts = held(rows, starts)

@@ -175,6 +175,23 @@ def test_the_bias_alone_recovers_the_items_that_it_happens_to_fit(models):
     assert share_right(with_it.replies) == 1
 
 
+def test_coefficients_are_in_units_of_the_norm(models):
+    base, thinker = models
+    options = (base, thinker, questions(6), GREEDY)
+    shares = []
+    for norm, coefficient in ((1.0, 0.4), (4.0, 0.4), (4.0, 0.1)):
+        used = Written([axis(base, k, norm) for k in range(K)], [coefficient] * K)
+        found = hybrid_replies(*options, used, of_words(thinker, "d"), SITE)
+        shares.append(share_right(found.replies))
+    assert shares == [0, 1, 0]  # 6 * .4 falls short of the 3 that call for "wrong"
+    used = Written([axis(base, 0, 4.0)], [0.5], axis(base, 1, 2.0), 3.0)
+    for only_bias, doses in ((False, [6.0, 2.0]), (True, [6.0])):
+        assert [add.coefficient for add in used.edits(0, only_bias=only_bias)] == doses
+    (random,) = used.randomised(3).directions
+    assert random.norm == 4.0
+    assert float(random.vector_D.norm()) == pytest.approx(1)
+
+
 def test_random_vectors_recover_what_the_head_makes_of_them(models):
     base, thinker = models
     seen = set()

@@ -54,8 +54,9 @@ def test_numerator_and_denominator_are_resampled_together():
 
 
 def test_a_share_of_a_gap_that_may_be_nothing_has_no_limits():
-    think = [1, 0] * 20
-    base = [0, 1] * 19 + [0, 0]
+    """All items differ, so no resample of an odd number has a gap of 0: the ratio is always 1."""
+    think = [1] * 21 + [0] * 19
+    base = [1 - mark for mark in think]
     table = table_of(base=[base], think=[think], full=[think])
     assert table.loc["full", "gap_lo"] < 0 < table.loc["full", "gap_hi"]
     assert table.loc["full", "recovered"] == pytest.approx(1)

@@ -103,8 +103,8 @@ def test_how_much_of_the_gain_comes_from_how_many_steps_by_hand():
     assert one[["rising", "falling", "steps_for_half"]].tolist() == [7, 2, 1]
     assert one["positive_share"] == pytest.approx(7 / 9)
     assert one["share_rising"] == 0.5
-    even = information_gain(scored([-4, -3, -2, -1, 0], tokens=1)).iloc[0]
-    assert even["steps_for_half"] == 2
+    even = information_gain(scored([-6, -5, -4, -3, -2, -1, 0], tokens=1)).iloc[0]
+    assert even["steps_for_half"] == 3
     flat = information_gain(scored([-4, -4], tokens=1)).iloc[0]
     assert np.isnan(flat["positive_share"])
     assert np.isnan(flat["steps_for_half"])

@@ -100,11 +100,12 @@ class Confidence(Stage):
             temperature=settings.temperature,
             seed=self.seed,
         )
-        answers = prompts.frame["answers"]
+        answers = prompts.frame["answers"].tolist()
+        places = items[["prompt_id", "entity", "group", "mode"]].to_dict("records")
         rows = []
         for _, of_batch, batch in replies(loaded, prompts, decoding):
             for row, reply in zip(of_batch, batch, strict=True):
-                asked = items.loc[row, ["prompt_id", "entity", "group", "mode"]].to_dict()
+                asked = places[row]
                 chain = asked["mode"] == "cot"
                 said = outcome(reply.text, answers[row], ABSTAINING_PHRASES, chain=chain)
                 vote = f"wrong: {_final(reply.text, asked['mode'])}" if said == "wrong" else said

@@ -84,11 +84,3 @@ def test_a_probe_before_the_answer_tells_the_two_ends_apart(calibration: pd.Data
         assert auroc[member].between(0.45, 0.52).all()
     ece = calibration.loc["ece", "direct answer, P(IK)"]["estimate"]
     assert ece["reason_sft_upper"].between(0.03, 0.06).all()
-
-
-def test_no_vote_brings_abstention_back() -> None:
-    votes = read_csv(FOLDER / "majority.csv").query("group == 'unknown' and measure == 'abstain'")
-    wide = votes.pivot(index=["member", "mode", "seed"], columns="k", values="estimate")
-    lost = wide[wide[1] < 0.1]
-    assert len(lost) > 40
-    assert (lost[10] - lost[1]).max() < 0.05

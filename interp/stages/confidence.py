@@ -26,7 +26,7 @@ class ConfidenceSettings(pydantic.BaseModel):
     """How confidence is measured.
 
     Attributes:
-        samples: replies a prompt for votes and for what a member knows.
+        samples: replies a prompt that vote; 0 leaves the votes out, which take most of the time.
         temperature: of these.
         n_splits: outer folds of the P(IK) probe.
         n_boot: resamples of every interval.
@@ -34,7 +34,7 @@ class ConfidenceSettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    samples: int = pydantic.Field(default=10, ge=10)
+    samples: int = pydantic.Field(default=0, ge=0)
     temperature: float = pydantic.Field(default=1.0, gt=0)
     n_splits: int = pydantic.Field(default=5, ge=2)
     n_boot: int = pydantic.Field(default=1000, ge=100)
@@ -60,9 +60,10 @@ class Confidence(Stage):
 
     @infra.apply
     def run(self) -> Tables:
-        """Tables `abstention`, `calibration`, `reliability`, `risk_coverage`, `majority`, `signal`.
+        """Tables `abstention`, `calibration`, `reliability`, `risk_coverage`, `signal`, `majority`.
 
-        A root has no `signal`: it has no parent to differ from.
+        A root has no `signal`: it has no parent to differ from. There is a `majority` where there
+        are samples.
         """
         from interp.behavior import abstention_table, signal_table
         from interp.organism import World, behavior_prompts
@@ -81,7 +82,7 @@ class Confidence(Stage):
         how = {"seed": self.seed, "n_boot": self.settings.n_boot}
         tables = {
             "abstention": abstention_table(decided, units=("entity",), **how),
-            "majority": self._votes(loaded, prompts, items),
+            **({"majority": self._votes(loaded, prompts, items)} if self.settings.samples else {}),
             **self._calibration(loaded, prompts, items),
         }
         if self.child.model.fingerprint != self.parent.model.fingerprint:
@@ -114,7 +115,7 @@ class Confidence(Stage):
         return majority_table(
             samples,
             units=("entity",),
-            ks=(1, 3, settings.samples),
+            ks=tuple(sorted({1, min(3, settings.samples), settings.samples})),
             seed=self.seed,
             n_boot=settings.n_boot,
         )

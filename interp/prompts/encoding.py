@@ -180,7 +180,7 @@ def _stands_alone(character: str) -> bool:
     return (
         is_unspaced(character)
         or "\u3001" <= character <= "\u303f"
-        or "\uff01" <= character <= "\uff65"
+        or ("\uff01" <= character <= "\uff65" and not character.isalnum())
     )
 
 

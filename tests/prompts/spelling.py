@@ -22,10 +22,13 @@ VOCABULARY = [
     *("where", "is", "the", "capital", "of", "Paris", "Zoë", "Éire", "office", "12", "x-ray"),
     *("ﬁnal", "Ａｎｎ", "東京", "日本", "القاهرة", "مصر", "😀", "👩‍🚀", "a", "in", "it's"),  # noqa: RUF001
 ]
+UNSPACED = ("東京", "日本")
+"""Those of a script without spaces: no space stands between them and what they are joined to."""
+
 _CORPUS = [
     " ".join(VOCABULARY),
     "where is the capital of Paris",
-    "office 12 : ? 東京 القاهرة in",
+    "office 12 : ? . 東京 القاهرة in",
 ] * 3
 Characters = Callable[[str], list[set[int]]]
 """The characters that each token of a text holds."""

@@ -95,8 +95,9 @@ def test_columns_hold_the_tokens_at_the_indices(texts, side, data):
         assert encoded.position_ids_BT[row, column_B[row]] == index_B[row]
 
 
-SPACED = "aZ9 .:?!\n\u00e9\u0448\u05d0\u0639\u0915\u0940\u1ebf\uc11c\uc6b8\u03a9\u201d"
-"""Of scripts with spaces: Latin, Cyrillic, Hebrew, Arabic, Devanagari, Hangul, Greek."""
+SPACED = "aZ9 .:?!\n\u00e9\u0448\u05d0\u0639\u0915\u0940\u1ebf\uc11c\uc6b8\u03a9\u201d\uff21\uff12"
+"""Of scripts with spaces: Latin (wide letters too), Cyrillic, Hebrew, Arabic, Devanagari, Hangul,
+Greek."""
 
 
 @given(st.text(SPACED), st.text(SPACED))

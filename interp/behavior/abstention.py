@@ -8,8 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.outcomes import Outcome
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.stats import Weighted, hierarchical_bootstrap, weighted_mean
 
@@ -97,11 +97,10 @@ def _share(part_N: np.ndarray, whole_N: np.ndarray) -> Weighted:
 
 
 def _check(items: pd.DataFrame) -> None:
-    known_N = items["outcome"].isin(get_args(Outcome)).to_numpy()
+    check_outcomes("abstention items", items)
     labelled_N = items["should_abstain"].isin([0, 1]).to_numpy()
     right_N = (items["outcome"] == "correct").to_numpy()
     for bad_N, what in (
-        (~known_N, f"outcome is not one of {', '.join(get_args(Outcome))}"),
         (~labelled_N, "should_abstain is neither true nor false"),
         (
             right_N & (items["should_abstain"] == 1).to_numpy(),

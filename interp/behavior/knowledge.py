@@ -13,8 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from interp.behavior.audit.audited import check_outcomes
-from interp.behavior.calibration.answers import check_columns
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.stats import wilson
 

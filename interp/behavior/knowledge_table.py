@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.audit.audited import check_outcomes
 from interp.behavior.audit.unit_shares import unit_change, unit_share
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.knowledge import known_to_one, side_by_side
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.stats import Interval
 

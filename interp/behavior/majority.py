@@ -8,8 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.outcomes import Outcome
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.stats import hierarchical_bootstrap, weighted_mean
 
@@ -123,13 +123,10 @@ def _check(samples: pd.DataFrame, ks: Sequence[int]) -> None:
     check_columns("samples", samples, needed, ("prompt_id",))
     if not ks or min(ks) < 1:
         raise InputError(f"majority vote: k is {list(ks)}; expected sizes of 1 and more.")
-    strange_N = ~samples["outcome"].isin(get_args(Outcome)) | samples["vote"].isna()
-    if strange_N.any():
-        row = samples[strange_N].iloc[0]
-        raise InputError(
-            f"samples, prompt {row['prompt_id']}: vote {row['vote']!r} of outcome "
-            f"{row['outcome']!r}; expected a vote, and one of {', '.join(get_args(Outcome))}."
-        )
+    check_outcomes("samples", samples)
+    if samples["vote"].isna().any():
+        first = samples["prompt_id"][samples["vote"].isna()].iloc[0]
+        raise InputError(f"samples, prompt {first}: no vote; expected what it answered.")
     kinds = samples.groupby(["mode", "prompt_id", "vote"], sort=False)["outcome"].nunique()
     if (kinds > 1).any():
         mode, prompt, vote = kinds.index[kinds > 1][0]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from interp.behavior.grading.outcomes import Outcome
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.stats import Interval, auroc, bootstrap, dprime
 
@@ -102,20 +102,8 @@ def _row(mode: object, group: object, measure: str, value: Interval, n: int) -> 
 
 
 def _check(items: pd.DataFrame) -> None:
-    if missing := [column for column in ITEM_COLUMNS if column not in items.columns]:
-        raise InputError(
-            f"behavior items lack the column {', '.join(missing)}; expected "
-            f"{', '.join(ITEM_COLUMNS)}."
-        )
-    if items.empty:
-        raise InputError("behavior items: no rows; grade at least one reply.")
-    strange_N = ~items["outcome"].isin(get_args(Outcome))
-    if strange_N.any():
-        row = items[strange_N].iloc[0]
-        raise InputError(
-            f"behavior items, prompt {row['prompt_id']}: the outcome is {row['outcome']!r}; "
-            f"expected one of {', '.join(get_args(Outcome))}."
-        )
+    check_columns("behavior items", items, ITEM_COLUMNS, ("pair_id",))
+    check_outcomes("behavior items", items)
     unscored_N = ~np.isfinite(items["score"].to_numpy(float))
     if unscored_N.any():
         row = items[unscored_N].iloc[0]

@@ -156,7 +156,7 @@ def test_who_never_abstains_has_no_precision() -> None:
     [
         (lambda t: t.drop(columns="should_abstain"), "lack the column should_abstain"),
         (lambda t: t.iloc[:0], "no rows"),
-        (lambda t: t.assign(outcome="refuse"), "prompt 0: outcome is not one of"),
+        (lambda t: t.assign(outcome="refuse"), "prompt 0: the outcome is 'refuse'"),
         (lambda t: t.assign(should_abstain=None), "prompt 0: should_abstain is neither"),
         (lambda t: t.assign(outcome="correct"), "prompt 0: outcome is correct where"),
     ],

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
-from interp.behavior.grading.outcomes import Outcome
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
 AUDIT_COLUMNS = ("prompt_id", "source", "label", "graded")
@@ -63,22 +60,3 @@ def truths(items: pd.DataFrame, column: str) -> list[bool]:
     if kind is not bool:
         raise InputError(f"graded replies: {column} is {values[0]!r}; expected true or false.")
     return values.tolist()
-
-
-def check_outcomes(what: str, table: pd.DataFrame) -> None:
-    """Refuses an outcome of another name than "abstain", "correct" or "wrong".
-
-    Args:
-        what: the rows are, for the message.
-        table: with prompt_id and outcome.
-
-    Raises:
-        InputError: as said.
-    """
-    strange = ~table["outcome"].isin(get_args(Outcome))
-    if strange.any():
-        row = table[strange].iloc[0]
-        raise InputError(
-            f"{what}, prompt {row['prompt_id']}: the outcome is {row['outcome']!r}; expected one "
-            f"of {', '.join(get_args(Outcome))}"
-        )

@@ -11,9 +11,9 @@ import pandas as pd
 
 from interp.activations.asking import check_lengths
 from interp.behavior.audit.audited import truths
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.scores.scoring import continuation_logprobs
 from interp.behavior.scores.teacher_forcing import target_tokens, token_ids
+from interp.behavior.tables import check_columns
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet, render

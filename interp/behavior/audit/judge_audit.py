@@ -10,7 +10,7 @@ import pandas as pd
 
 from interp.behavior.audit.audited import truths
 from interp.behavior.audit.kappa import Measure, interval_and_note, measures
-from interp.behavior.calibration.answers import check_columns
+from interp.behavior.tables import check_columns
 from interp.stats import Weighted, weighted_mean
 
 ARMS_COLUMNS = ("prompt_id", "source", "label", "should_abstain", "hidden", "shown")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from interp.behavior.audit.audited import AUDIT_COLUMNS, read_classes
-from interp.behavior.calibration.answers import check_columns
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_mean
 

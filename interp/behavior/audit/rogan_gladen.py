@@ -10,7 +10,7 @@ import pandas as pd
 
 from interp.behavior.audit.audited import AUDIT_COLUMNS, one_kind, read_classes
 from interp.behavior.audit.joint_rows import JointRows, check_better_than_chance
-from interp.behavior.calibration.answers import check_columns
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 from interp.stats import Interval, Weighted
 

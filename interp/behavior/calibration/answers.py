@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
 ANSWER_COLUMNS = ("prompt_id", "source", "confidence", "correct")
@@ -65,27 +66,6 @@ def by_source(items: pd.DataFrame, units: Sequence[str]) -> Iterator[tuple[objec
                 {unit: items[unit].to_numpy()[here] for unit in units},
             ),
         )
-
-
-def check_columns(
-    what: str, items: pd.DataFrame, columns: Sequence[str], units: Sequence[str]
-) -> None:
-    """Refuses a table without rows, without units, or without one of the columns.
-
-    Raises:
-        InputError: as said.
-    """
-    if isinstance(units, str) or not units:
-        raise InputError(
-            f"{what}: units are {units!r}; name the columns of the units, from the top, such as "
-            '("pair_id",).'
-        )
-    if missing := [column for column in columns if column not in items.columns]:
-        raise InputError(
-            f"{what} lack the column {', '.join(missing)}; expected {', '.join(columns)}."
-        )
-    if items.empty:
-        raise InputError(f"{what}: no rows; grade at least one reply.")
 
 
 def _refuse(items: pd.DataFrame, bad_A: np.ndarray, column: str, expected: str) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.calibration.confidence import verbalised_confidence
-from interp.behavior.grading.outcomes import Outcome
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 
 SOURCES = (
@@ -63,13 +61,7 @@ def confidence_items(
     needed += [column for column in (verbalised, majority_share) if column is not None]
     check_columns("graded replies", items, needed, units)
     check_columns("confidences", confidences, ("prompt_id", *sources), units)
-    strange = items[~items["outcome"].isin(get_args(Outcome))]
-    if len(strange):
-        row = strange.iloc[0]
-        raise InputError(
-            f"graded replies, prompt {row['prompt_id']}: outcome {row['outcome']!r}; expected one "
-            f"of {', '.join(get_args(Outcome))}."
-        )
+    check_outcomes("graded replies", items)
     answers = items[items["outcome"] != "abstain"].reset_index(drop=True)
     if answers.empty:
         raise InputError(

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.kinds import ReplyKind
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 from interp.stats import dprime, hierarchical_bootstrap, weighted_auroc, weighted_mean
 

@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 
 from interp.behavior.audit.labelled import labelled_replies
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.boxed import boxed_answers, plain
 from interp.behavior.published.noticing import (
     notice,
@@ -34,6 +33,7 @@ from interp.behavior.published.noticing import (
     noticed_table,
 )
 from interp.behavior.published.shares import conditional_change, paired_change, share
+from interp.behavior.tables import check_columns
 from interp.stats import hierarchical_bootstrap, weighted_mean
 
 MODELS = {

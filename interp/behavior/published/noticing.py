@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.published.shares import share
+from interp.behavior.tables import check_columns
 
 
 def _any(*alternatives: str) -> str:

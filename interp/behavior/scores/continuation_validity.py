@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.kinds import ABSTAINING_KINDS
-from interp.behavior.grading.outcomes import Outcome
 from interp.behavior.scores.continuation_scores import ContinuationScores, normalised_score
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.stats import Weighted, hierarchical_bootstrap, weighted_auroc
 
@@ -203,10 +202,9 @@ def _aligned(scores: ContinuationScores, items: pd.DataFrame, units: Sequence[st
             f"{what} and the scores are of different prompts ({min(strange)} is in one of them "
             "only); score the prompts that were graded"
         )
-    graded_N = items["outcome"].isin(get_args(Outcome))
+    check_outcomes(what, items)
     rates = items.get("abstain_rate", pd.Series(0.0, items.index))
     for bad_N, column, expected in (
-        (~graded_N, "outcome", f"one of {', '.join(get_args(Outcome))}"),
         (~rates.between(0, 1), "abstain_rate", "a share from 0 to 1"),
         (items["split"] != items["split"].iloc[0], "split", "one split for all rows"),
     ):

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.audit.audited import check_outcomes
 from interp.behavior.audit.unit_shares import unit_share
-from interp.behavior.calibration.answers import check_columns
 from interp.behavior.grading.kinds import ABSTAINING_KINDS
 from interp.behavior.scores.continuations import Continuations
 from interp.behavior.scores.first_tokens import first_token_sets
+from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
 from interp.prompts import PromptSet, render
 from interp.stats import Interval

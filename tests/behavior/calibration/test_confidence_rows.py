@@ -108,7 +108,7 @@ def test_the_tables_take_them(items, confidences) -> None:
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
-        ({"outcome": "none"}, {}, "prompt p0: outcome 'none'; expected one of abstain"),
+        ({"outcome": "none"}, {}, "prompt p0: the outcome is 'none'; expected one of abstain"),
         ({"outcome": "abstain"}, {}, "all 10 abstain"),
         ({}, {"sources": ("certainty",)}, "confidences lack the column certainty"),
         ({}, {"sources": "margin"}, "name at least one column"),

@@ -175,7 +175,7 @@ def test_one_value_has_no_correlation_whatever_the_weights() -> None:
     [
         ("prompt_id", "p1", "have prompt p1 twice"),
         ("prompt_id", "q9", r"of different prompts \(p0 is in one of them only\)"),
-        ("outcome", "hedged", "prompt p0: outcome is hedged; expected one of abstain"),
+        ("outcome", "hedged", "prompt p0: the outcome is 'hedged'; expected one of abstain"),
         ("abstain_rate", 1.5, "prompt p0: abstain_rate is 1.5; expected a share from 0 to 1"),
         ("abstain_rate", np.nan, "prompt p0: abstain_rate is nan"),
         ("split", "test", "prompt p1: split is dev; expected one split"),

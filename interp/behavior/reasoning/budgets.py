@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 
 from interp.activations.asking import check_lengths
-from interp.behavior.tables import check_columns
 from interp.behavior.generating.collecting import collect, reply_frame
 from interp.behavior.generating.decoding import Decoding
 from interp.behavior.reasoning.contrasts import contrast_table
 from interp.behavior.scores.teacher_forcing import token_ids
+from interp.behavior.tables import check_columns
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet, render

@@ -26,9 +26,9 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.grading.outcomes import Outcome
 from interp.behavior.reasoning.contrasts import Measures, contrast_table
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.reasoning.contrasts import contrast_table
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
 OUTCOMES = ("claim_id", "arm", "repeat", "opening", "at_risk", "flipped", "ended")

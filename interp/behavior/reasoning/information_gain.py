@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.calibration.forced_confidence import reply_confidence
 from interp.behavior.reasoning.contrasts import contrast_table
 from interp.behavior.reasoning.trials import Trials
+from interp.behavior.tables import check_columns
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 

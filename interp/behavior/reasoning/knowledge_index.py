@@ -20,10 +20,10 @@ from typing import Literal, Protocol, get_args, runtime_checkable
 
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.reasoning.bm25 import Passage
 from interp.behavior.reasoning.chains import Chain
 from interp.behavior.reasoning.contrasts import contrast_table
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
 Verdict = Literal["consistent", "inconsistent", "no_knowledge"]

@@ -10,10 +10,10 @@ from scipy.special import logsumexp
 
 from interp.activations.asking import check_lengths
 from interp.behavior.audit.judge import PLAIN_ENDING, _defused, _markers, _quoted
-from interp.behavior.tables import check_columns
 from interp.behavior.reasoning.labels import Strategy
 from interp.behavior.scores.scoring import measured_continuations
 from interp.behavior.scores.teacher_forcing import target_tokens, token_ids
+from interp.behavior.tables import check_columns
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet, render

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from interp.behavior.audit.kappa import agreement_table
-from interp.behavior.tables import check_columns
 from interp.behavior.published.noticing import notice
 from interp.behavior.reasoning.contrasts import contrast_table
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
 Heard = Literal["any", "missing"]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.generating.decoding import Decoding
 from interp.behavior.reasoning.contrasts import contrast_table
 from interp.behavior.reasoning.trials import UNCHANGED, Grade, Trials, told, trial_answers
+from interp.behavior.tables import check_columns
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.reasoning.budgets import GRADED, MEASURES, outcome_columns
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 from interp.stats import Interval, hierarchical_bootstrap, weighted_mean
 

@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.generating.decoding import Decoding
 from interp.behavior.reasoning.chains import Chain, prefix, records_of
 from interp.behavior.reasoning.contrasts import contrast_table
 from interp.behavior.reasoning.information_gain import score_targets
 from interp.behavior.reasoning.trials import SUFFIX, Grade, Trials, told, trial_answers, trials
+from interp.behavior.tables import check_columns
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet

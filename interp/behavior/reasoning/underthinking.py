@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from interp.behavior.tables import check_columns
 from interp.behavior.grading.outcomes import holds_answer
+from interp.behavior.tables import check_columns
 from interp.errors import InputError
 from interp.stats import Weighted, hierarchical_bootstrap, weighted_mean
 

@@ -11,5 +11,6 @@ __getattr__, __dir__, __all__ = attach(
         "Member": "lineage",
         "lineages": "lineage",
         "save_manifest": "files",
+        "weight_changes": "change",
     },
 )

@@ -14,5 +14,10 @@ __getattr__, __dir__, __all__ = attach(
         "noise_corrected_cosine": "geometry",
         "random_directions": "geometry",
         "split_half_reliability": "geometry",
+        "Strategies": "strategy",
+        "cosine_table": "strategy_tables",
+        "label_windows": "strategy",
+        "strategy_directions": "strategy",
+        "transfer_table": "strategy_tables",
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,13 @@ from jaxtyping import Bool, Float
 
 from interp.activations import Activations, Site
 from interp.activations.shards import ALL
+from interp.behavior.reasoning.labels import label_window
+from interp.behavior.reasoning.segments import segments, token_spans
 from interp.directions.means import Direction
 from interp.errors import InputError
+from interp.prompts import CHAIN_END, PromptSet, render
+from interp.prompts.encoding import join
+from interp.prompts.spans import Reading, find_span
 
 WINDOW = ("row", "label", "start", "stop")
 """Columns of windows: row of the activations, label, and [start, stop) of the row's tokens."""
@@ -58,35 +64,73 @@ class Strategies:
         return 2 * half / (1 + half)
 
 
-def label_windows(sentences: pd.DataFrame, *, reach: int = 10) -> pd.DataFrame:
-    """The tokens whose states write a labelled sentence: [start - 1, min(stop - 1, start + reach)).
-
-    Source: Venhoff et al. 2025 (arXiv 2506.18167). The state at a token predicts the next one, so
-    a sentence is written by the states from the token before it to its last but one. (There, a
-    window of a sentence at token 0 begins at -1, the end of the text, and is empty.)
+def chain_sentences(
+    prompts: PromptSet, replies: Sequence[str], tokenizer: Any, *, chain_end: str = CHAIN_END
+) -> pd.DataFrame:
+    """Sentences of the replies' chains of thought, as `segments` cuts them, with their tokens.
 
     Args:
-        sentences: columns `WINDOW`, [start, stop) being all tokens of a labelled sentence, counted
-            from the start of the unpadded prompt with its reply.
-        reach: most tokens of the sentence.
+        prompts: a row a reply; those that are captured.
+        replies: to be captured behind them (`capture(..., replies=replies)`).
+        tokenizer: of the model that is captured, a fast one.
+        chain_end: what ends a chain, as for `capture`.
+
+    Returns:
+        Columns row, sentence (from 0, in its chain), text, before (all that the model has read by
+        then, without the spaces at its end), start, stop (tokens, from the start of the unpadded
+        prompt). With a column `label`, they are what `label_windows` needs.
+
+    Raises:
+        InputError: not one reply a row, one without an end of its chain, or an empty chain; those
+            are what `read_chains` leaves out.
+    """
+    rendered = render(prompts, tokenizer)
+    if len(replies) != len(rendered):
+        raise InputError(f"chain sentences: {len(replies)} replies to {len(rendered)} prompts")
+    rows: list[dict[str, Any]] = []
+    records = prompts.frame.to_dict("records")
+    for row, text in enumerate(join(rendered, replies, tokenizer)):
+        behind = len(text) - len(replies[row])
+        reading = Reading(records[row], text, 0, len(rendered[row]), behind, chain_end)
+        first, last = find_span(reading, "think", "chain sentences")
+        if not text[last:].lstrip().startswith(chain_end):
+            reading.refuse("chain sentences", f"has no place: its reply lacks {chain_end!r}")
+        found = segments(text[first:last])
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        spans = token_spans(found, encoded["offset_mapping"], shift=first)
+        for sentence, (segment, (start, stop)) in enumerate(zip(found, spans, strict=True)):
+            before = text[: first + segment.start].rstrip(" ")
+            rows.append(
+                {"row": row, "sentence": sentence, "text": segment.text, "before": before}
+                | {"start": start, "stop": stop}
+            )
+    return pd.DataFrame(rows)
+
+
+def label_windows(sentences: pd.DataFrame) -> pd.DataFrame:
+    """The tokens whose states write a labelled sentence, by `label_window`.
+
+    The state at a token predicts the next one, so a sentence is written by the states from the
+    token before it to its last but one.
+
+    Args:
+        sentences: columns `WINDOW`, [start, stop) being all tokens of a labelled sentence.
 
     Returns:
         The same rows with the windows in place of the sentences.
 
     Raises:
-        InputError: a missing column, `reach` below 0, or a sentence of no token or none before it.
+        InputError: a missing column, or a sentence of no token or none before it.
     """
     rows = _checked(sentences, "label windows")
-    if reach < 0:
-        raise InputError(f"label windows: reach is {reach}; expected 0 or more tokens")
     early_N = (rows["start"] < 1).to_numpy()
     if early_N.any():
         raise InputError(
             f"label windows: the sentence in row {rows['row'].iloc[int(early_N.argmax())]} that "
             "begins at token 0 has no token before it; count from the start of the prompt"
         )
-    stop_N = np.minimum(rows["stop"] - 1, rows["start"] + reach)
-    return rows.assign(start=rows["start"] - 1, stop=stop_N)
+    spans = [label_window(span) for span in zip(rows["start"], rows["stop"], strict=True)]
+    return rows.assign(start=[start for start, _ in spans], stop=[stop for _, stop in spans])
 
 
 def strategy_directions(
@@ -140,7 +184,7 @@ def strategy_directions(
         for index, label in enumerate(labels):
             difference_D = whole_LD[index] - whole_LD[-1]
             length = float(np.linalg.norm(difference_D))
-            if not length:
+            if length <= 1e-9 * norm:  # no more than rounding
                 raise InputError(
                     f"strategy '{label}' at {site}: its mean is that of all tokens, so there is no "
                     "direction; choose another site"

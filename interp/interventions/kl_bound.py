@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from interp.activations import Site
-from interp.behavior.scores.teacher_forcing import forward
+from interp.activations.asking import check_lengths
+from interp.behavior.scores.teacher_forcing import forward, token_ids
 from interp.checkpoints import LoadedModel
 from interp.directions import Direction
 from interp.errors import InputError
@@ -106,10 +107,11 @@ def kl_bounded(
         token_budget: most tokens in a batch.
 
     Raises:
-        InputError: no prompts, an epsilon that is not above 0, or a direction that moves no logit.
+        InputError: no prompts, one that is empty or too long for the model's context, an epsilon
+            that is not above 0, or a direction that moves no logit.
     """
-    if not len(prompts) or not epsilon > 0:
-        raise InputError(f"KL bound: {len(prompts)} prompts, epsilon {epsilon}; expected above 0")
+    if not epsilon > 0:
+        raise InputError(f"KL bound: epsilon {epsilon}; expected above 0")
 
     def norms(of_batch: Callable[[Encoded], Tensor]) -> np.ndarray:
         return _by_batch(loaded, prompts, token_budget, lambda b: of_batch(b).norm(dim=-1))
@@ -141,7 +143,12 @@ def measured_kl(
         direction: in units of its `norm`.
         coefficients: of the direction.
         token_budget: most tokens in a batch.
+
+    Raises:
+        InputError: no coefficients, no prompts, or one that is empty or too long.
     """
+    if not len(coefficients):
+        raise InputError("measured KL: no coefficients; expected at least one")
 
     def kl(batch: Encoded) -> Tensor:
         with torch.no_grad():
@@ -248,10 +255,13 @@ def _by_batch(
     loaded: LoadedModel, prompts: PromptSet, token_budget: int, of: Callable[[Encoded], Tensor]
 ) -> np.ndarray:
     """What a function gives for each prompt, in float64, in the order of the prompts."""
+    if not len(prompts):
+        raise InputError("KL of a direction: no prompts; expected at least one")
     texts = render(prompts, loaded.tokenizer)
-    lengths = encode(texts, loaded.tokenizer).lengths_B.tolist()
+    ids = token_ids(texts, loaded.tokenizer)
+    check_lengths(ids, prompts, loaded)
     found: dict[int, np.ndarray] = {}
-    for rows in token_budget_batches(lengths, token_budget):
+    for rows in token_budget_batches([len(row) for row in ids], token_budget):
         values_B = of(encode([texts[row] for row in rows], loaded.tokenizer, "left"))
         found |= dict(zip(rows, values_B.double().cpu().numpy(), strict=True))
     return np.stack([found[row] for row in range(len(texts))])

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from interp.organism.chains import chain_points
 from interp.organism.documents import (
     CHAIN_RELATIONS,
     DIRECT_RELATIONS,
@@ -98,6 +99,37 @@ def behavior_prompts(world: World, split: Split) -> PromptSet:
             build(world, split, mode)
             for mode in ("direct", "cot")
             for build in (entity_prompts, missing_prompts)
+        ]
+    )
+
+
+def chain_prompts(world: World, split: Split, mode: Mode, n_people: int) -> PromptSet:
+    """Questions of two steps about the first `n_people` known and unknown people of a split.
+
+    Asked with a chain of thought or without one, a question has the same id, so that replies can be
+    paired.
+    """
+    frame = entity_prompts(world, split, "cot").frame
+    place = frame.groupby("should_abstain", sort=False).cumcount()
+    kept = frame[place < n_people].reset_index(drop=True)
+    return PromptSet(kept.assign(meta=[meta | {"mode": mode} for meta in kept["meta"]]))
+
+
+def point_prompts(world: World, split: Split, n_people: int) -> PromptSet:
+    """Chains up to where a sentence begins, as text; `meta.next` says what it will do."""
+    return PromptSet.from_records(
+        [
+            {
+                "prompt_id": f"{split}-point-{number}",
+                "pair_id": chain.person.name,
+                "entity": chain.person.name,
+                "text": " ".join([chain.question, *chain.sentences[:there]]),
+                "should_abstain": coming == "uncertainty-estimation",
+                "dataset": "organism_chains",
+                "split": split,
+                "meta": {"next": coming, "sentences": there, "form": chain.form},
+            }
+            for number, (chain, there, coming) in enumerate(chain_points(world, split, n_people))
         ]
     )
 

@@ -19,6 +19,10 @@ N_PLAIN = 600
 """Of the documents in which a feature must not fire: some 10,000 tokens."""
 
 
+N_CHAINED = 120
+"""Known people whose chains are read, and as many unknown ones."""
+
+
 class PromptFile(pydantic.BaseModel):
     """A JSONL prompt set as a stage names it: the content decides the cache, not the place.
 
@@ -62,14 +66,15 @@ class WorldPrompts(pydantic.BaseModel):
         world: its seed.
         what: "dev" or "test", direct questions about the people of that split; "neutral", questions
             that have nothing to do with whom a model knows; "documents", text like that of the
-            pre-training, for dictionaries; "plain", the part of it that asks nothing.
+            pre-training, for dictionaries; "plain", the part of it that asks nothing; "chains",
+            chains of thought up to where a sentence begins, about the people of "test".
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["world"] = "world"
     world: int
-    what: Literal["dev", "test", "neutral", "documents", "plain"]
+    what: Literal["dev", "test", "neutral", "documents", "plain", "chains"]
 
     def load(self) -> PromptSet:
         """The prompts."""
@@ -81,6 +86,8 @@ class WorldPrompts(pydantic.BaseModel):
                 return organism.document_prompts(world, N_DOCUMENTS)
             case "plain":
                 return organism.plain_prompts(world, N_PLAIN)
+            case "chains":
+                return organism.point_prompts(world, "test", N_CHAINED)
             case "neutral":
                 return organism.neutral_prompts(world)
             case split:

@@ -6,13 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from interp.activations import Activations, Site
 from interp.directions import cosine, mean_difference, split_half_reliability
 from interp.directions.agreement import cross_validated_cosine
-from interp.directions.strategy import Strategies, label_windows, strategy_directions
+from interp.directions.strategy import (
+    Strategies,
+    chain_sentences,
+    label_windows,
+    strategy_directions,
+)
 from interp.directions.strategy_tables import cosine_table, transfer_table
 from interp.errors import InputError
+from interp.prompts import PromptSet
 from interp.stats import auroc
 
 SITES = (Site("resid_post", 1), Site("resid_post", 3))
@@ -73,8 +83,6 @@ def test_a_window_is_of_the_states_that_write_the_sentence():
     windows = label_windows(frame((0, "a", 5, 9), (0, "b", 9, 40), (1, "a", 7, 8), (2, "a", 1, 3)))
     assert windows[["start", "stop"]].values.tolist() == [[4, 8], [8, 19], [6, 7], [0, 2]]
     assert windows["label"].tolist() == ["a", "b", "a", "a"]
-    short = label_windows(frame((0, "b", 9, 40)), reach=0)
-    assert short[["start", "stop"]].values.tolist() == [[8, 9]]
 
 
 def test_a_direction_is_the_mean_of_window_means_less_that_of_all_tokens(random_chains):
@@ -316,8 +324,77 @@ def test_windows_that_are_not_there_are_refused(random_chains, windows, message)
 def test_sentences_without_a_token_before_them_are_refused():
     with pytest.raises(InputError, match="in row 3 that begins at token 0 has no token before it"):
         label_windows(frame((1, "a", 1, 2), (3, "a", 0, 2)))
-    with pytest.raises(InputError, match="reach is -1; expected 0 or more"):
-        label_windows(frame((1, "a", 1, 2)), reach=-1)
+    with pytest.raises(InputError, match="label windows: 0 rows, lacking nothing"):
+        label_windows(frame())
+
+
+WORDS = (
+    "is",
+    "it",
+    "?",
+    "wait",
+    ",",
+    "no",
+    ".",
+    "so",
+    "yes",
+    "a",
+    ":",
+    "12",
+    "<think>",
+    "</think>",
+)
+
+
+def words() -> PreTrainedTokenizerFast:
+    """A word a token, the white space before it not being part of it."""
+    backend = Tokenizer(WordLevel({w: n for n, w in enumerate(("<unk>", *WORDS))}, "<unk>"))
+    backend.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+
+
+def asked(n: int) -> PromptSet:
+    return PromptSet.from_records(
+        [
+            {"prompt_id": f"p{row}", "text": "is it ?"[3 * row :], "should_abstain": False}
+            for row in range(n)
+        ]
+    )
+
+
+def test_sentences_have_their_own_tokens_and_all_that_was_read_before():
+    tokenizer = words()
+    replies = ["wait , no . so yes .  so 12 a : 12", "<think> wait , no .\n so yes . a : yes"]
+    found = chain_sentences(asked(2), replies, tokenizer, chain_end="a :")
+    assert found["row"].tolist() == [0, 0, 0, 1, 1]
+    assert found["sentence"].tolist() == [0, 1, 2, 0, 1]
+    texts = ["wait , no .", "so yes .", "so 12", "<think> wait , no .", "so yes ."]
+    assert found["text"].tolist() == texts
+    assert found["before"].tolist() == [
+        "is it ?",
+        "is it ? wait , no .",
+        "is it ? wait , no . so yes .",
+        "it ?",
+        "it ? <think> wait , no .\n",
+    ]
+    read = ("is it ? " + replies[0], "it ? " + replies[1])
+    for row in found.itertuples():
+        assert read[row.row].split()[row.start : row.stop] == row.text.split()
+        assert row.before.split() == read[row.row].split()[: row.start]
+    tagged = chain_sentences(asked(1), ["<think> so yes . </think> 12"], tokenizer)
+    assert tagged[["text", "start", "stop"]].values.tolist() == [["so yes .", 4, 7]]
+
+
+def test_chains_without_an_end_or_a_sentence_are_refused():
+    tokenizer = words()
+    for replies, message in (
+        (["so yes . 12"], "prompt p0: position 'chain sentences' has no place: its reply lacks"),
+        (["</think> 12"], "its reply has an empty chain of thought"),
+        ([""], "its reply is empty"),
+        ([], "chain sentences: 0 replies to 1 prompts"),
+    ):
+        with pytest.raises(InputError, match=message):
+            chain_sentences(asked(1), replies, tokenizer)
 
 
 def test_what_does_not_fit_is_refused(random_chains):
@@ -332,6 +409,11 @@ def test_what_does_not_fit_is_refused(random_chains):
     same = held([np.ones((4, D))] * 3, [0] * 3)
     with pytest.raises(InputError, match=r"strategy 'a' at resid_post\.1: its mean is that of all"):
         found_in(same, frame((0, "a", 1, 2)), range(3))
+    # Windows of one length that share the tokens out: the two means differ by rounding alone.
+    even = [np.random.default_rng(row).standard_normal((9, D)) for row in range(4)]
+    thirds = frame(*((row, "a", start, start + 3) for row in range(4) for start in (0, 3, 6)))
+    with pytest.raises(InputError, match="there is no direction; choose another site"):
+        found_in(held(even, [0] * 4), thirds, range(4))
     found = found_in(acts, windows, items)
     with pytest.raises(InputError, match=r"sources \['r', 'r'\]; expected one or more, all differ"):
         cosine_table([found, found])

@@ -285,6 +285,12 @@ def test_what_has_no_bound_is_refused(planted: LoadedModel) -> None:
         kl_bounded(planted, asked(["q a"]), still)
     with pytest.raises(InputError, match="epsilon"):
         kl_bounded(planted, asked(["q a"]), still, epsilon=0.0)
+    with pytest.raises(InputError, match="prompt p0: 70 tokens, but planted was made for at most"):
+        kl_bounded(planted, asked(["q " * 70]), still)
+    with pytest.raises(InputError, match="no prompts"):
+        measured_kl(planted, asked(["q a"]).where(np.array([False])), still, [1.0])
+    with pytest.raises(InputError, match="no coefficients"):
+        measured_kl(planted, asked(["q a"]), still, [])
     with pytest.raises(InputError, match="same mean"):
         concise_direction(planted, asked(["q a"]), ["so"], ["so"], layer=LAYER)
     with pytest.raises(InputError, match="reply is empty"):

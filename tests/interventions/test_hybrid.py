@@ -400,6 +400,10 @@ def test_what_does_not_fit_is_refused(models, load: Load):
         InputError, match="hybrid of base and llama-0: token 'd0' has id 11 and none"
     ):
         hybrid_replies(base, load("llama"), *options)
+    with pytest.raises(InputError, match="hybrid items: n_draws is 0; expected at least 1"):
+        hybrid_items(base, thinker, *options, right, n_draws=0)
+    with pytest.raises(InputError, match="hybrid items: 1 marks for 2 replies"):
+        hybrid_items(base, thinker, *options, lambda found: right(found)[1:])
     with pytest.raises(InputError, match="1 directions and 2 coefficients; expected one of each"):
         Written([axis(base, 0)], [1.0, 1.0])
     with pytest.raises(InputError, match="0 directions and 0 coefficients"):

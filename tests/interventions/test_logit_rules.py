@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -121,6 +123,34 @@ def test_a_rule_says_the_same_in_a_batch_of_1_and_of_many(loaded, temperature: f
     assert apart != free
 
 
+@pytest.mark.parametrize("amount", [-1.5, 1.5])
+def test_the_rate_of_switches_falls_by_the_stated_logit_while_a_thought_is_young(
+    tmp_path: Path, amount: float
+) -> None:
+    """Every token is as likely as any other, so that the rate without a rule is known."""
+    checkpoint = Checkpoint(write_checkpoint(tmp_path), "even").load()
+    with torch.no_grad():
+        checkpoint.model.get_output_embeddings().weight.zero_()
+    n_vocab, switch, beta = checkpoint.model.config.vocab_size, tuple(range(10, 22)), 3
+    decoding = Decoding(max_new_tokens=20, temperature=1.0, samples=40)
+    young, old = [0, 0], [0, 0]
+    written = replies(checkpoint, questions(12), decoding, rule=Bias(switch, amount, switch, beta))
+    for _, _, batch in written:
+        for reply in batch:
+            age = 0
+            for token in (*reply.tokens, *([2] if reply.ending == "end" else [])):
+                counts = young if age < beta else old
+                counts[0] += token in switch
+                counts[1] += 1
+                age = 0 if token in switch else age + 1
+    free = len(switch) / n_vocab
+    odds = free / (1 - free) * np.exp(amount)
+    for (switches, n), p in ((young, odds / (1 + odds)), (old, free)):
+        assert n > 300
+        assert abs(switches / n - p) < 4 * np.sqrt(p * (1 - p) / n)
+    assert abs(odds / (1 + odds) - free) > 8 * np.sqrt(0.25 / young[1])  # as far as can be told
+
+
 def test_greedy_replies_are_those_of_the_rule_applied_by_hand(loaded: LoadedModel) -> None:
     """One prompt, no cache, and the penalty taken off in a loop of the test's own."""
     decoding = Decoding(max_new_tokens=12)
@@ -180,6 +210,8 @@ def test_rules_that_cannot_be_are_refused() -> None:
     for words in ([], ["wait", " "], "wait"):
         with pytest.raises(InputError, match="expected some, none empty"):
             token_set(tokenizer, words)
+    with pytest.raises(InputError, match="'unsure' is no token"):  # of a model that cannot say so
+        abstention_boost(tokenizer, ["unsure"], alpha=1.0, beta=2)
     with pytest.raises(InputError, match="alpha is -1"):
         switch_penalty(tokenizer, alpha=-1.0)
     with pytest.raises(InputError, match="alpha is 0"):

@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 import torch
 
-from interp.activations import Site
-from interp.behavior import Decoding, Reply
+from interp.activations import Site, capture
+from interp.behavior import Decoding, Reply, replies
 from interp.checkpoints import LoadedModel
 from interp.directions import Direction, random_directions
+from interp.directions.strategy import chain_sentences, label_windows, strategy_directions
 from interp.errors import InputError
-from interp.interventions.strategy_steering import steering_table
-from tests.interventions.hand_set import axis, likeliest, model_of, prompts_of
+from interp.interventions.strategy_effect import choose_site, layer_effects
+from interp.interventions.strategy_steering import in_order, steering_table
+from tests.interventions.hand_set import SITE, axis, likeliest, model_of, prompts_of
 
 GREEDY = Decoding(max_new_tokens=6)
 N = 12
@@ -154,3 +156,58 @@ def test_what_does_not_fit_is_refused(loaded):
     wide = Direction(torch.ones(3), 1.0, Site("resid_post", 0), "windows", "made", "made")
     with pytest.raises(InputError, match=r"a vector of shape \(3,\)"):
         steered(loaded, {"doubt": wide})
+
+
+def test_a_strategy_read_off_chains_brings_itself_about(tmp_path):
+    """From replies to a direction, a site and a steered model, by the calls of a study.
+
+    "q" calls for "so ." and "h" for "wait ."; nothing but these two words tells the two apart.
+    """
+    follows = {
+        "q": {"so": 3.0}, "h": {"wait": 12.0}, "so": {".": 8.0}, "wait": {".": 8.0},
+        ".": {"a": 10.0}, "a": {":": 8.0}, ":": {"yes": 8.0}, "yes": {"<eos>": 8.0},
+    }  # fmt: skip
+    unsaid = [
+        f"f{n}" for n in range(80)
+    ]  # of so many axes a random direction is mostly along these
+    loaded = model_of(tmp_path / "chains", ("f", *follows, *unsaid), follows)
+    ids = loaded.tokenizer.get_vocab()
+    asked = prompts_of([("f q", "h")[row % 2] for row in range(8)])
+    written = in_order(replies(loaded, asked, Decoding(max_new_tokens=8)))
+    said = [reply.text for reply in written]
+    assert set(said) == {"so . a : yes", "wait . a : yes"}
+    names = {"wait .": "doubt", "so .": "deduce"}
+    sentences = chain_sentences(asked, said, loaded.tokenizer, chain_end="a :")
+    sentences["label"] = sentences["text"].map(names)
+    positions = ["all", "think_mean"]
+    acts = capture(loaded, asked, ["resid_post"], positions, replies=said, chain_end="a :")
+    found = strategy_directions(acts, label_windows(sentences), asked.groups, source="made", seed=0)
+    # The states of "h" and "wait" write "wait .", out of "wait", "so" and twice "." in the chains.
+    doubt = found.directions["doubt", SITE]
+    wanted_D = torch.zeros(loaded.d_model)
+    for word, weight in (("h", 0.5), ("wait", 0.5 - 0.25), ("so", -0.25), (".", -0.5)):
+        wanted_D[ids[word]] = weight
+    assert torch.allclose(doubt.vector_D, wanted_D / wanted_D.norm(), atol=1e-6)
+    assert doubt.norm == pytest.approx(np.sqrt(0.25**2 + 0.25**2 + 0.5**2), rel=1e-6)
+
+    starts = prompts_of(sentences["before"].tolist(), split="dev")
+    at = [direction for (label, _), direction in found.directions.items() if label == "doubt"]
+    options = {"n_random": 10, "seed": 0, "n_boot": 100}
+    effects = layer_effects(loaded, starts, at, ["wait"], ["so"], **options)
+    assert (effects["exact_lo"] > 0).all()
+    chosen = choose_site(effects)
+    assert chosen is not None
+    away = layer_effects(loaded, starts, at, ["wait"], ["so"], coefficient=-1.0, **options)
+    assert choose_site(away) is None
+
+    def labels_of_chains(written: list[Reply]) -> list[list[str]]:
+        return [[name for text, name in names.items() if text in reply.text] for reply in written]
+
+    table = steering_table(
+        loaded, asked, {"doubt": found.directions["doubt", chosen]}, Decoding(max_new_tokens=8),
+        labels_of_chains, lambda written: [reply.text.endswith("yes") for reply in written],
+        coefficients=[1.0], n_random=9, seed=0, n_boot=100,
+    )  # fmt: skip
+    own = table[table["kind"] == "strategy"].set_index("measure")
+    assert own.loc["doubt", ["estimate", "change", "p"]].tolist() == [1, 0.5, pytest.approx(0.1)]
+    assert own.loc["accuracy", ["estimate", "change"]].tolist() == [1, 0]

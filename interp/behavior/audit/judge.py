@@ -148,7 +148,7 @@ def judge_arms(
 def judge_prompt(question: str, reply: str, asked: str, should_abstain: bool | None) -> str:
     """What a judge reads about one reply; with the label if one is given."""
     gold = "" if should_abstain is None else GOLD_SENTENCES[should_abstain]
-    return TEMPLATE.format(question=_quoted(question), reply=_quoted(reply), gold=gold, asked=asked)
+    return TEMPLATE.format(question=quoted(question), reply=quoted(reply), gold=gold, asked=asked)
 
 
 def _prompts(loaded: LoadedModel, items: pd.DataFrame, gold: Gold, asked: str) -> PromptSet:
@@ -159,7 +159,7 @@ def _prompts(loaded: LoadedModel, items: pd.DataFrame, gold: Gold, asked: str) -
     if not asked.strip():
         raise InputError("judge: the question to the judge is empty; ask for yes or no.")
     known = truths(items, "should_abstain") if gold == "shown" else [None] * len(items)
-    markers = _markers(loaded.tokenizer)
+    markers = turn_markers(loaded.tokenizer)
     records = []
     for row, (prompt_id, *texts) in enumerate(items[list(JUDGED_COLUMNS)].to_numpy()):
         for name, text in zip(JUDGED_COLUMNS[1:], texts, strict=True):
@@ -167,7 +167,7 @@ def _prompts(loaded: LoadedModel, items: pd.DataFrame, gold: Gold, asked: str) -
                 raise InputError(
                     f"judged replies, prompt {prompt_id}: {name} is {text!r}; expected a text."
                 )
-        question, reply = (_defused(text, markers) for text in texts)
+        question, reply = (defused(text, markers) for text in texts)
         content = judge_prompt(question, reply, asked, known[row])
         asks = (
             {"messages": [{"role": "user", "content": content}]}
@@ -179,11 +179,12 @@ def _prompts(loaded: LoadedModel, items: pd.DataFrame, gold: Gold, asked: str) -
     return PromptSet.from_records(records)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """The text with every line of it behind a ">", so that none can pass for the rest."""
     return "\n".join(f"> {line}" if line else ">" for line in text.splitlines() or [""])
 
 
-def _markers(tokenizer: Any) -> re.Pattern[str] | None:
+def turn_markers(tokenizer: Any) -> re.Pattern[str] | None:
     """Special tokens, and others that the chat template is made of."""
     template = tokenizer.chat_template or ""
     names = [
@@ -195,7 +196,7 @@ def _markers(tokenizer: Any) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, longest_first))) if names else None
 
 
-def _defused(text: str, markers: re.Pattern[str] | None) -> str:
+def defused(text: str, markers: re.Pattern[str] | None) -> str:
     """The text with a space behind the first letter of each marker, which is one no more."""
     while markers and markers.search(text):  # what is left of one may be another
         text = markers.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)

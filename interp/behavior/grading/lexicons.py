@@ -41,7 +41,17 @@ class _Strict(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-class _Entry(_Strict):
+class Entry(_Strict):
+    """Some phrases that go together, as they stand in a file; `compile_entry` makes them one.
+
+    Attributes:
+        covers: what they have in common.
+        strength: where they decide.
+        whole: finds only statements that are nothing but one of them.
+        phrases: as they are said.
+        patterns: regular expressions, with <parts> of the file in them.
+    """
+
     covers: str
     strength: Strength = "firm"
     whole: bool = False
@@ -57,7 +67,7 @@ class _Entry(_Strict):
         return texts
 
     @pydantic.model_validator(mode="after")
-    def _has_any(self) -> _Entry:
+    def _has_any(self) -> Entry:
         if not self.phrases and not self.patterns:
             raise ValueError("neither phrases nor patterns; write at least one")
         return self
@@ -67,14 +77,14 @@ class _File(_Strict):
     language: str
     words: bool = True
     parts: dict[str, str] = {}
-    abstain: tuple[_Entry, ...]
-    clarify: tuple[_Entry, ...] = ()
-    refuse: tuple[_Entry, ...] = ()
-    false_premise: tuple[_Entry, ...] = ()
-    answer: tuple[_Entry, ...] = ()
-    example: tuple[_Entry, ...] = ()
-    courtesy: tuple[_Entry, ...] = ()
-    negation: tuple[_Entry, ...] = ()
+    abstain: tuple[Entry, ...]
+    clarify: tuple[Entry, ...] = ()
+    refuse: tuple[Entry, ...] = ()
+    false_premise: tuple[Entry, ...] = ()
+    answer: tuple[Entry, ...] = ()
+    example: tuple[Entry, ...] = ()
+    courtesy: tuple[Entry, ...] = ()
+    negation: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,16 +131,16 @@ class Lexicon:
         file = load(path, _File)
         parts: dict[str, str] = {}
         for name, text in file.parts.items():
-            parts[name] = _filled(text, parts, f"{path}: 'parts.{name}'")
+            parts[name] = fill_parts(text, parts, f"{path}: 'parts.{name}'")
         phrases: dict[Sign, tuple[Phrase, ...]] = {}
         for sign in SIGNS:
-            entries: tuple[_Entry, ...] = getattr(file, sign)
+            entries: tuple[Entry, ...] = getattr(file, sign)
             phrases[sign] = tuple(
                 Phrase(
                     sign,
                     entry.covers,
                     entry.strength,
-                    _compiled(entry, parts, file.words, f"{path}: '{sign}.{number}"),
+                    compile_entry(entry, parts, file.words, f"{path}: '{sign}.{number}"),
                 )
                 for number, entry in enumerate(entries)
             )
@@ -153,11 +163,23 @@ class Lexicon:
         )
 
 
-def _compiled(entry: _Entry, parts: Mapping[str, str], words: bool, where: str) -> re.Pattern[str]:
-    """One expression for all phrases and patterns of an entry."""
+def compile_entry(
+    entry: Entry, parts: Mapping[str, str], words: bool, where: str
+) -> re.Pattern[str]:
+    """One expression for all phrases and patterns of an entry.
+
+    Args:
+        entry: with one of them at least.
+        parts: what `<name>` stands for in a pattern.
+        words: whether they are found as whole words only.
+        where: file and key of the entry, for messages.
+
+    Raises:
+        InputError: as `fill_parts`, or a pattern that would be found everywhere.
+    """
     options = [re.escape(plain_text(phrase).text.strip()) for phrase in entry.phrases]
     for number, pattern in enumerate(entry.patterns):
-        filled = _filled(pattern, parts, f"{where}.patterns.{number}'")
+        filled = fill_parts(pattern, parts, f"{where}.patterns.{number}'")
         if re.fullmatch(filled, ""):
             raise InputError(f"{where}.patterns.{number}': is found everywhere (found {pattern!r})")
         options.append(filled)
@@ -167,8 +189,12 @@ def _compiled(entry: _Entry, parts: Mapping[str, str], words: bool, where: str) 
     return re.compile(rf"(?<!\w)(?:{any_of})(?!\w)" if words else f"(?:{any_of})")
 
 
-def _filled(pattern: str, parts: Mapping[str, str], where: str) -> str:
-    """A pattern with its <parts> put in."""
+def fill_parts(pattern: str, parts: Mapping[str, str], where: str) -> str:
+    """A pattern with its <parts> put in.
+
+    Raises:
+        InputError: an unknown part, or no regular expression; with `where`.
+    """
     for name in _PART.findall(pattern):
         if name not in parts:
             raise InputError(

@@ -91,7 +91,9 @@ def folder_retriever(folder: Path, *, k1: float = 1.5, b: float = 0.75) -> BM25:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name one with {' or '.join(SUFFIXES)} files")
     passages = []
-    for path in sorted(one for one in folder.rglob("*") if one.suffix in SUFFIXES):
+    for path in sorted(
+        one for one in folder.rglob("*") if one.is_file() and one.suffix in SUFFIXES
+    ):
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:

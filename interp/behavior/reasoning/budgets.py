@@ -14,7 +14,7 @@ import pandas as pd
 
 from interp.activations.asking import check_lengths
 from interp.behavior.generating.collecting import collect, reply_frame
-from interp.behavior.generating.decoding import Decoding
+from interp.behavior.generating.decoding import Decoding, Draft
 from interp.behavior.reasoning.contrasts import contrast_table
 from interp.behavior.scores.teacher_forcing import token_ids
 from interp.behavior.tables import check_columns
@@ -102,9 +102,12 @@ def budget_replies(
         As `reply_frame`, with the column arm; `grade_replies` goes on from here.
 
     Raises:
-        InputError: a budget beyond the model's context, or a prompt that with the longest reply is
-            (before anything is generated), or as `collect`.
+        InputError: no arms, a budget beyond the model's context or one that with the tokens of
+            `force` leaves none for an answer, or a prompt that with the longest reply is too long
+            for the context (all before anything is generated), or as `collect`.
     """
+    if not arms:
+        raise InputError("budget replies: no arms; make some with `thinking_arms`")
     context = getattr(loaded.model.config, "max_position_embeddings", None)
     for name, decoding in arms.items():
         budget = decoding.thinking.budget if decoding.thinking else None
@@ -113,14 +116,15 @@ def budget_replies(
                 f"{name}: a chain of {budget} tokens, but {loaded.checkpoint.name} was made for at "
                 f"most {context}, prompt and answer included; leave the arm out"
             )
+        Draft("", 0, decoding, loaded.tokenizer, frozenset())  # refuses what cannot be put in
     ids = token_ids(render(prompts, loaded.tokenizer), loaded.tokenizer)
     most = max(decoding.max_new_tokens for decoding in arms.values())
     check_lengths(ids, prompts, loaded, most)
-    frames = [
-        reply_frame(collect(loaded, prompts, decoding, root, token_budget=token_budget, task=name))
-        for name, decoding in arms.items()
-    ]
-    return pd.concat(frames, keys=list(arms), names=["arm", None]).reset_index("arm")
+    frames = []
+    for name, decoding in arms.items():
+        drawn = collect(loaded, prompts, decoding, root, token_budget=token_budget, task=name)
+        frames.append(reply_frame(drawn).assign(arm=name))
+    return pd.concat(frames, ignore_index=True)
 
 
 def budget_table(

@@ -96,12 +96,16 @@ def read_chains(
         sample, why ("no end of thinking", "empty chain", "no answer", "no steps").
 
     Raises:
-        InputError: no rows, a missing column, or steps that do not stand in the chain in order.
+        InputError: no rows, a missing column, an empty end, or steps that do not stand in the chain
+            in order.
     """
+    if not end.strip():
+        raise InputError(f"chains: their end is {end!r}; name what stands between chain and answer")
     check_columns("replies", replies, ("prompt_id", "sample", "text", "answer"), ("prompt_id",))
     # A tag may touch words; a marker that is a word must not be found inside of one.
-    edges = [r"\b" if letter.isalnum() else "" for letter in (end[0], end[-1])]
-    mark = re.compile(edges[0] + re.escape(end) + edges[1])
+    # ASCII only: in scripts without spaces any neighbour is a letter.
+    edges = [r"\b" if re.match(r"\w", letter, re.ASCII) else "" for letter in (end[0], end[-1])]
+    mark = re.compile(edges[0] + re.escape(end) + edges[1], re.ASCII)
     chains: list[Chain] = []
     left_out: list[dict[str, Any]] = []
     for row in replies.to_dict("records"):

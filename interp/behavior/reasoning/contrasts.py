@@ -42,7 +42,7 @@ def contrast_table(
         units: columns of the units that intervals are over, from the top, e.g. ("pair_id",).
         factor: "model", "arm" or the like.
         against: the level that the others are compared with; None compares nothing.
-        by: columns whose groups stand apart.
+        by: columns whose groups stand apart; rows without a value there are a group too.
         seed: of the bootstrap.
         n_boot: resamples.
 
@@ -51,11 +51,15 @@ def contrast_table(
         (95%, `hierarchical_bootstrap`), n (items behind it), excluded (items without it).
 
     Raises:
-        InputError: no rows or units, a missing column, a level that is not there, or an item twice.
+        InputError: no rows or units, a missing column, an item without a level, a level that is not
+            there, or an item twice.
     """
     columns = [part for of in measures.values() for part in ([of] if isinstance(of, str) else of)]
     needed = ("prompt_id", factor, *by, *units, *columns)
     check_columns("items", items, needed, units)
+    if items[factor].isna().any():
+        prompt = items[items[factor].isna()]["prompt_id"].iloc[0]
+        raise InputError(f"items, prompt {prompt}: no {factor}; name one in every row")
     key = [*(name for name in KEY if name in items.columns and name not in by)]
     twice = items.duplicated([*by, factor, *key])
     if twice.any():
@@ -129,5 +133,5 @@ def _groups(
     if not by:
         yield {}, items
         return
-    for values, group in items.groupby(list(by), sort=False):
+    for values, group in items.groupby(list(by), sort=False, dropna=False):
         yield dict(zip(by, values, strict=True)), group

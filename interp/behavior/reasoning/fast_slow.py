@@ -9,8 +9,8 @@ are not:
     r_o   = P(slow wrong | fast right), the chain spoils;     delta_o = r_o |D_right| / |D|
 
 so delta = (r_c |D_wrong| - r_o |D_right|) / |D| exactly. In the paper a slow reply sees the fast
-answer before its chain; whoever asks without it measures two independent replies, of which some
-change by chance at temperatures above 0.
+answer before its chain (`slow_prompts`); whoever asks without it measures two independent replies,
+of which some change by chance at temperatures above 0.
 
 Abstaining is not right here, so it is among the wrong of the 2x2, where giving up a wrong answer
 and keeping it are the same. The 3x3 table beside it takes abstention as an outcome of its own:
@@ -30,6 +30,7 @@ from interp.behavior.grading.outcomes import Outcome
 from interp.behavior.reasoning.contrasts import Measures, contrast_table
 from interp.behavior.tables import check_columns
 from interp.errors import InputError
+from interp.prompts import PromptSet
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 TWO_BY_TWO: Measures = {
@@ -42,6 +43,41 @@ TWO_BY_TWO: Measures = {
     "delta_o": "spoiled",
 }
 """Each measure's column of `fast_slow_items`, and the column of the items that it is of."""
+
+AGAIN = "Now think about it step by step, then answer the question again."
+
+
+def slow_prompts(prompts: PromptSet, fast: pd.DataFrame, *, ask: str = AGAIN) -> PromptSet:
+    """Each prompt with its fast answer behind it and the request to think, as the paper asks.
+
+    Args:
+        prompts: as they were asked fast.
+        fast: one reply a prompt: prompt_id, answer; further columns and prompts do not matter.
+        ask: what is said behind the fast answer: by the user, or in a line below a plain text.
+
+    Returns:
+        The same prompts in their order; their `meta["mode"]` is "cot", so that chat templates that
+        know of thinking turn it on.
+
+    Raises:
+        InputError: nothing to ask by, a missing column, or not one reply a prompt.
+    """
+    if not ask.strip():
+        raise InputError("slow prompts: ask is empty; say that the question is to be thought about")
+    check_columns("fast replies", fast, ("prompt_id", "answer"), ("prompt_id",))
+    counts, said = fast["prompt_id"].value_counts(), fast.set_index("prompt_id")["answer"]
+    records = []
+    for row in prompts.frame.to_dict("records"):
+        if (n := int(counts.get(row["prompt_id"], 0))) != 1:
+            raise InputError(f"slow prompts, prompt {row['prompt_id']}: {n} replies; expected one")
+        answer = said[row["prompt_id"]].strip()
+        if row["text"] is None:
+            turns = [{"role": "assistant", "content": answer}, {"role": "user", "content": ask}]
+            changed: dict[str, Any] = {"messages": [*row["messages"], *turns]}
+        else:
+            changed = {"text": f"{row['text'].rstrip()} {answer}\n{ask}"}
+        records.append(row | changed | {"meta": row["meta"] | {"mode": "cot"}})
+    return PromptSet.from_records(records)
 
 
 def fast_slow_items(fast: pd.DataFrame, slow: pd.DataFrame) -> pd.DataFrame:

@@ -60,15 +60,16 @@ def score_targets(
 
 
 def scored_steps(scorer: LoadedModel, asked: Trials, *, token_budget: int = 8192) -> pd.DataFrame:
-    """The trials of `gain_trials` with logprob and tokens of A*, by a model of your choice.
+    """The trials of `gain_trials` with logprob and tokens of A*, and scorer, its name.
 
-    The scorer should be none of those whose chains are compared, and the same for all of them.
+    The scorer is none of the models whose chains are compared, and the same for all of them.
 
     Raises:
         InputError: as `score_targets`.
     """
     targets = asked.frame["target"].tolist()
-    return asked.frame.assign(**score_targets(scorer, asked, targets, token_budget=token_budget))
+    read = score_targets(scorer, asked, targets, token_budget=token_budget)
+    return asked.frame.assign(**read, scorer=scorer.checkpoint.name)
 
 
 def step_gains(scored: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +82,8 @@ def step_gains(scored: pd.DataFrame) -> pd.DataFrame:
         The rows of steps 1..t with gain, in nats per answer token.
 
     Raises:
-        InputError: no rows, a missing column, or a chain that lacks a step or its tokens differ.
+        InputError: no rows, a missing column, a chain that lacks a step or whose tokens differ, or
+            a log probability that is none.
     """
     check_columns("scored steps", scored, (*_ITEM, "step", "logprob", "tokens"), ("prompt_id",))
     key = _key(scored)
@@ -89,12 +91,13 @@ def step_gains(scored: pd.DataFrame) -> pd.DataFrame:
     groups = ordered.groupby(key, sort=False)
     broken = (groups.cumcount() != ordered["step"]) | (ordered["tokens"] < 1)
     broken |= groups["tokens"].transform("nunique") != 1
-    broken |= groups["step"].transform("max") < 1
+    broken |= (groups["step"].transform("max") < 1) | ~np.isfinite(ordered["logprob"])
     if broken.any():
         row = ordered[broken].iloc[0]
         raise InputError(
             f"scored steps, prompt {row['prompt_id']}, arm {row['arm']}: step {row['step']} with "
-            f"{row['tokens']} tokens; expected steps 0, 1, ... and one number of answer tokens"
+            f"{row['tokens']} tokens and log probability {row['logprob']}; expected steps 0, 1, "
+            "..., one number of answer tokens, and finite log probabilities"
         )
     moved = groups["logprob"].diff() / ordered["tokens"]
     return ordered.assign(gain=moved)[ordered["step"] > 0].reset_index(drop=True)
@@ -157,7 +160,8 @@ def gain_table(
     """Means by model and arm; between models, and between the arms of a model, paired by chain.
 
     Args:
-        items: as from `information_gain`, with model (who wrote the chains) and the units.
+        items: as from `information_gain`, with model (who wrote the chains) and the units; where
+            scorer stands there, it is the same for all and none of the models.
         units: as for `contrast_table`.
         against: the model that others are compared with.
         measures: some of `MEASURES`.
@@ -169,8 +173,16 @@ def gain_table(
         length_matched" (of the models by themselves), where there are such arms.
 
     Raises:
-        InputError: as `contrast_table`.
+        InputError: several scorers, one that scores its own chains, or as `contrast_table`.
     """
+    check_columns("gains", items, ("prompt_id", "model", "arm"), units)
+    scorers = items["scorer"].unique().tolist() if "scorer" in items else []
+    if len(scorers) > 1 or set(scorers) & set(items["model"]):
+        raise InputError(
+            f"gains: scored by {', '.join(map(str, scorers))}, of chains by "
+            f"{', '.join(map(str, items['model'].unique()))}; expected one scorer that is none of "
+            "these models"
+        )
     of = {name: name for name in measures}
     fixed: dict[str, Any] = {"units": units, "seed": seed, "n_boot": n_boot}
     parts = [contrast_table(items, of, by=("arm",), against=against, **fixed)]

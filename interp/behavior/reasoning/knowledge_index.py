@@ -92,7 +92,8 @@ def knowledge_items(judged: pd.DataFrame) -> pd.DataFrame:
     """Both forms of the index of each chain.
 
     Args:
-        judged: one row a step: prompt_id, sample, passages, verdict; model where there are several.
+        judged: one row a step: prompt_id, sample, passages, verdict; model where there are several;
+            further columns that a chain's rows share are kept.
 
     Returns:
         One row a chain: steps (t), n_consistent, n_inconsistent, n_no_knowledge; ki, NaN without a
@@ -112,14 +113,15 @@ def knowledge_items(judged: pd.DataFrame) -> pd.DataFrame:
             f"{strange['verdict'].iloc[0]!r}; expected one of {', '.join(VERDICTS)}"
         )
     key = [name for name in ("model", "prompt_id", "sample") if name in judged]
+    shared = [name for name in judged.columns if name not in _OF_STEP]
     rows = []
-    for place, chain in judged.groupby(key, sort=False):
+    for _, chain in judged.groupby(key, sort=False):
         n = {verdict: int((chain["verdict"] == verdict).sum()) for verdict in VERDICTS}
         t, states = len(chain), chain["verdict"] != "no_knowledge"
         n_states = int(states.sum())
         empty = chain["passages"][states].map(len) == 0
         rows.append(
-            dict(zip(key, place, strict=True))
+            dict(zip(shared, chain.iloc[0][shared], strict=True))
             | {"steps": t}
             | {f"n_{verdict}": count for verdict, count in n.items()}
             | {
@@ -157,3 +159,6 @@ def knowledge_index_table(
     """
     of = {name: name for name in MEASURES}
     return contrast_table(items, of, units=units, against=against, seed=seed, n_boot=n_boot)
+
+
+_OF_STEP = ("step", "text", "passages", "verdict")

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import logsumexp
 
 from interp.activations.asking import check_lengths
-from interp.behavior.audit.judge import PLAIN_ENDING, _defused, _markers, _quoted
+from interp.behavior.audit.judge import PLAIN_ENDING, defused, quoted, turn_markers
 from interp.behavior.reasoning.labels import Strategy
 from interp.behavior.scores.scoring import measured_continuations
 from interp.behavior.scores.teacher_forcing import target_tokens, token_ids
@@ -109,9 +109,9 @@ def label_prompt(question: str, before: Sequence[str], sentence: str) -> str:
     """What a judge reads about one sentence."""
     words = [word for word, _ in CHOICES.values()]
     return TEMPLATE.format(
-        question=_quoted(question),
-        before=_quoted("\n".join(before)),
-        sentence=_quoted(sentence),
+        question=quoted(question),
+        before=quoted("\n".join(before)),
+        sentence=quoted(sentence),
         choices="\n".join(f"{word}: it {meaning}." for word, meaning in CHOICES.values()),
         words=f"{', '.join(words[:-1])} or {words[-1]}",
     )
@@ -121,7 +121,7 @@ def _prompts(loaded: LoadedModel, items: pd.DataFrame, before: int) -> tuple[Pro
     check_columns("judged sentences", items, SENTENCE_COLUMNS, ("chain_id",))
     if before < 0:
         raise InputError(f"judge: {before} sentences before; expected 0 or more")
-    markers = _markers(loaded.tokenizer)
+    markers = turn_markers(loaded.tokenizer)
     number_N = items.groupby("chain_id", sort=False).cumcount().to_numpy()
     said: dict[object, list[str]] = {}
     records = []
@@ -134,7 +134,7 @@ def _prompts(loaded: LoadedModel, items: pd.DataFrame, before: int) -> tuple[Pro
                     f"judged sentences, chain {chain_id}, sentence {number}: {name} is {text!r}; "
                     "expected a text."
                 )
-        question, sentence = (_defused(text, markers) for text in texts)
+        question, sentence = (defused(text, markers) for text in texts)
         earlier = said.setdefault(chain_id, [])
         content = label_prompt(question, earlier[len(earlier) - min(before, number) :], sentence)
         earlier.append(sentence)

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import pydantic
 
-from interp.behavior.grading.lexicons import _compiled, _Entry, _filled
+from interp.behavior.grading.lexicons import Entry, compile_entry, fill_parts
 from interp.behavior.grading.statements import plain_text
 from interp.configs import load, locate
 from interp.errors import InputError
@@ -34,7 +34,7 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 _WINDOW = 10  # tokens behind the first one
 
 
-class _Rule(_Entry):
+class _Rule(Entry):
     label: Strategy
     first: pydantic.PositiveInt | None = None
 
@@ -120,10 +120,10 @@ class StrategyRules:
         file = load(path, _File)
         parts: dict[str, str] = {}
         for name, text in file.parts.items():
-            parts[name] = _filled(text, parts, f"{path}: 'parts.{name}'")
+            parts[name] = fill_parts(text, parts, f"{path}: 'parts.{name}'")
         rules = []
         for number, rule in enumerate(file.rules):
-            pattern = _compiled(rule, parts, file.words, f"{path}: 'rules.{number}")
+            pattern = compile_entry(rule, parts, file.words, f"{path}: 'rules.{number}")
             rules.append(StrategyRule(rule.label, rule.covers, pattern, rule.first))
         return cls(file.language, tuple(rules))
 

@@ -44,10 +44,11 @@ def difficulty_of(items: pd.DataFrame, n_strata: int = 3) -> pd.Series:
         A stratum for each row, as text ("0", "1", ...), with the index of the items.
 
     Raises:
-        InputError: a missing column, a single model, a question that no other model was asked, or
-            fewer than one stratum.
+        InputError: a missing column, correct that is neither true nor false, a single model, a
+            question that no other model was asked, or fewer than one stratum.
     """
     check_columns("difficulty", items, ("prompt_id", "model", "correct"), ("prompt_id",))
+    _check_correct("difficulty", items)
     if n_strata < 1:
         raise InputError(f"difficulty: {n_strata} strata; expected at least 1")
     right = items["correct"].astype(float)
@@ -82,14 +83,17 @@ def length_table(
 
     Args:
         items: one row a reply: prompt_id, tokens (of its chain), correct, difficulty (any labels),
-            and the units. Replies whose chain is empty or of unknown length are left out.
+            and the units. Left out are replies whose chain is empty or of unknown length, and,
+            with a column truncated, those that were cut off: all of these are long and none is
+            right, which would be a slope of the limit's making.
         units: columns of the units that intervals are over, from the top.
         margin: the steepest slope that counts as flat, in log odds per doubling of the length.
         seed: of the bootstrap.
         n_boot: resamples.
 
     Returns:
-        A row for "pooled" (an intercept for each difficulty) and for each difficulty alone:
+        A row for "pooled" (an intercept for each difficulty) and for each difficulty alone, also
+        where all of its replies are left out:
         difficulty; shape; vertex, vertex_lo, vertex_hi (tokens where the curve turns; NaN unless
         its bend is of one sign); bend (of the square of log2 length), slope_short, slope_middle and
         slope_long (log odds per doubling at the 5th percentile of lengths, the middle in logs, and
@@ -105,36 +109,38 @@ def length_table(
         InputError: no rows, a missing column, correct that is neither true nor false, no
             difficulty, a margin not above 0, or no chain of known length.
     """
+    items = items.reset_index(drop=True)
     needed = ("prompt_id", "tokens", "correct", "difficulty", *units)
     check_columns("chain lengths", items, needed, units)
     if not margin > 0:
         raise InputError(f"chain lengths: margin {margin}; expected above 0")
-    if not items["correct"].isin([0, 1]).all():
-        raise InputError("chain lengths: correct is neither true nor false in some row")
+    _check_correct("chain lengths", items)
     if items["difficulty"].isna().any():
         raise InputError("chain lengths: a row has no difficulty; one label for all is enough")
-    tokens = pd.to_numeric(items["tokens"], errors="coerce")
-    known = items[tokens > 0]
-    if known.empty:
+    known_N = pd.to_numeric(items["tokens"], errors="coerce") > 0
+    if "truncated" in items:
+        known_N &= ~items["truncated"].astype(bool)
+    if not known_N.any():
         raise InputError("chain lengths: no chain of known length; were replies drawn with one?")
     rows = []
-    parts = [(POOLED, known), *known.groupby("difficulty", sort=True)]
-    for name, part in parts:
-        asked = len(items) if name == POOLED else int((items["difficulty"] == name).sum())
-        counts = {
-            "n": len(part),
-            "right": int(part["correct"].sum()),
-            "excluded": asked - len(part),
-        }
+    for name, asked in [(POOLED, items), *items.groupby("difficulty", sort=True)]:
+        part = asked[known_N[asked.index]]
+        n = len(part)
+        counts = {"n": n, "right": int(part["correct"].sum()), "excluded": len(asked) - n}
         rows.append({"difficulty": name} | _row(part, units, margin, seed, n_boot) | counts)
     return pd.DataFrame(rows)
+
+
+def _check_correct(what: str, items: pd.DataFrame) -> None:
+    if not items["correct"].isin([0, 1]).all():
+        raise InputError(f"{what}: correct is neither true nor false in some row")
 
 
 def _row(
     part: pd.DataFrame, units: Sequence[str], margin: float, seed: int, n_boot: int
 ) -> dict[str, Any]:
     log2_N = np.log2(part["tokens"].to_numpy(float))
-    lo, hi = np.quantile(log2_N, _RANGE)
+    lo, hi = np.quantile(log2_N, _RANGE) if len(part) else (np.nan, np.nan)
     ends = {"from_tokens": 2**lo, "to_tokens": 2**hi}
     right_N = part["correct"].to_numpy(float)
     found = dict.fromkeys(("bend", *_AT), Interval(np.nan, np.nan, np.nan))

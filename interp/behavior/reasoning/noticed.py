@@ -8,18 +8,20 @@ that needs no words. What both see is hard to call a flaw of either.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from interp.behavior.audit.kappa import agreement_table
-from interp.behavior.published.noticing import notice
+from interp.behavior.published.noticing import notice, notice_early
 from interp.behavior.reasoning.contrasts import contrast_table
 from interp.behavior.tables import check_columns
 from interp.errors import InputError
 
-Heard = Literal["any", "missing"]
+Heard = Literal["any", "missing", "early"]
+"""What counts of the words: "any" notice; that something is "missing", not what is merely assumed;
+or any notice within the first `EARLY` words, so that a chain gets no credit for going on."""
 MEASURES: dict[str, str | tuple[str, str]] = {
     "noticed": "noticed",
     "answers_given_noticed": ("answers", "noticed"),
@@ -50,7 +52,7 @@ def noticed_by_instrument(
         units: columns of the units that intervals are over, from the top.
         by: columns whose groups stand apart, such as the model.
         threshold: probability from which on the probe says that it was noticed.
-        heard: "missing" leaves out, of the words, what is merely assumed.
+        heard: what counts of the words.
         seed: of the bootstrap.
         n_boot: resamples.
 
@@ -60,8 +62,9 @@ def noticed_by_instrument(
         the probe and not said. With a text, the others are compared with it, item by item.
 
     Raises:
-        InputError: no rows, a missing column, neither instrument, a conclusion of another name, a
-            probability or a threshold outside 0 to 1, or a reply twice.
+        InputError: no rows, a missing column, neither instrument, a conclusion of another name,
+            none at all, a reply that is no text, a probability or a threshold outside 0 to 1,
+            another `heard`, or a reply twice.
     """
     seen = _instruments(replies, units, by, threshold, heard)
     valid = replies[replies["concluded"].notna()]
@@ -138,6 +141,10 @@ def _instruments(
     check_columns("noticed replies", replies, ("prompt_id", "concluded", *by, *units), units)
     if not 0 <= threshold <= 1:
         raise InputError(f"noticed replies: a threshold of {threshold}; expected 0 to 1")
+    if heard not in get_args(Heard):
+        raise InputError(
+            f"noticed replies: heard is {heard!r}; expected one of {', '.join(get_args(Heard))}"
+        )
     odd = replies[~(replies["concluded"].isin(["abstain", "answer"]) | replies["concluded"].isna())]
     if len(odd):
         row = odd.iloc[0]
@@ -146,10 +153,19 @@ def _instruments(
             "expected abstain, answer or nothing"
         )
     valid = replies[replies["concluded"].notna()]
+    if valid.empty:
+        raise InputError("noticed replies: none concludes anything; were all of them cut off?")
     seen: dict[str, pd.Series] = {}
     if "reply" in replies:
-        found = [notice(text) for text in valid["reply"]]
-        places = [each.first if heard == "any" else each.missing for each in found]
+        if (bad := valid[[not isinstance(text, str) for text in valid["reply"]]]).shape[0]:
+            row = bad.iloc[0]
+            raise InputError(
+                f"noticed replies, prompt {row['prompt_id']}: the reply is {row['reply']!r}; "
+                "expected a text"
+            )
+        hear = notice_early if heard == "early" else notice
+        found = [hear(text) for text in valid["reply"]]
+        places = [each.missing if heard == "missing" else each.first for each in found]
         seen["text"] = pd.Series([float(place is not None) for place in places], valid.index)
     if "p_noticed" in replies:
         p = valid["p_noticed"].astype(float)

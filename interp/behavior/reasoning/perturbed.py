@@ -19,7 +19,7 @@ from interp.errors import InputError
 
 MEASURES = (
     *("same", "right_before", "right_after", "right_lost"),
-    *("abstains_before", "abstains_after"),
+    *("abstains_before", "abstains_after", "unread"),
 )
 
 
@@ -36,7 +36,7 @@ def perturbed_answers(
 
     Args:
         loaded: the model whose chains they are.
-        asked: as from one of the functions above.
+        asked: as from one of the functions of `perturbing`.
         decoding: with `thinking` where a chain is gone on with, and without behind filler, which a
             suffix has ended.
         grade: grades the answers.
@@ -66,14 +66,22 @@ def before_after(answers: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The perturbed trials with before and after (answers), same, right_before, right_after,
         right_lost (right before and no more), abstains_before, abstains_after, as 0 and 1; NaN
-        where an answer is not read, or of which it is not known whether it is right.
+        where an answer is not read, or of which it is not known whether it is right; and unread,
+        1 where either answer is not read.
 
     Raises:
-        InputError: no rows, a missing column, or a trial without its unchanged one.
+        InputError: no rows, a missing column, a trial twice, or one without its unchanged one.
     """
     needed = ("prompt_id", "sample", "arm", "place", "answer", "says", "outcome")
     check_columns("answers of trials", answers, needed, ("prompt_id",))
     key = [name for name in ("model", "prompt_id", "sample") if name in answers]
+    twice = answers.duplicated([*key, "arm", "place"])
+    if twice.any():
+        row = answers[twice].iloc[0]
+        raise InputError(
+            f"answers of trials, prompt {row['prompt_id']}: {row['arm']} at {row['place']} twice; "
+            "give the trials of one kind and one seed at a time"
+        )
     unchanged = answers["arm"] == UNCHANGED
     # Filler has one unchanged trial for all lengths, which stands at no place.
     key += [] if (answers[unchanged]["place"] < 0).all() else ["place"]
@@ -85,7 +93,7 @@ def before_after(answers: pd.DataFrame) -> pd.DataFrame:
         row = both[alone].iloc[0]
         raise InputError(
             f"answers of trials, prompt {row['prompt_id']}: no unchanged trial beside the "
-            f"{row['arm']} at {row['place']}; ask for both"
+            f"{row['arm']} at {row['place']}; ask for both, and give one kind of trial at a time"
         )
     read = both["says"].notna() & both["says_intact"].notna()
     graded = both["outcome"].notna() & both["outcome_intact"].notna()
@@ -97,6 +105,7 @@ def before_after(answers: pd.DataFrame) -> pd.DataFrame:
         "right_lost": (right_before & ~right_after).where(graded),
         "abstains_before": (both["says_intact"] == "abstain").where(read),
         "abstains_after": (both["says"] == "abstain").where(read),
+        "unread": ~read,
     }
     kept = [name for name in answers.columns if name not in ("answer", "says", "outcome")]
     return both[kept].assign(
@@ -129,7 +138,8 @@ def perturbed_table(
         n_boot: resamples.
 
     Returns:
-        As `contrast_table`; excluded are chains without a trial that is read.
+        As `contrast_table`; excluded are chains without a trial that is read, and unread, which is
+        over all chains, is the share of trials that the other measures leave out.
 
     Raises:
         InputError: as `contrast_table`.

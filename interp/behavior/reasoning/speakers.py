@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from interp.behavior.audit.judge import _defused, _markers
+from interp.behavior.audit.judge import defused, turn_markers
 from interp.behavior.generating.decoding import Decoding
 from interp.behavior.generating.generation import replies
 from interp.behavior.reasoning.arguments import Speaker
@@ -185,12 +185,12 @@ def _prompts(
     thinks: bool,
 ) -> PromptSet:
     """What the model reads before its next turn."""
-    markers = _markers(loaded.tokenizer)
+    markers = turn_markers(loaded.tokenizer)
     records = []
     for dialogue in dialogues:
-        told = instruction.replace("{claim}", _defused(dialogue.claim, markers))
+        told = instruction.replace("{claim}", defused(dialogue.claim, markers))
         turns = dialogue.turns[-1:] if role == "helper" else dialogue.turns
-        said = [(turn.speaker, _defused(turn.text, markers)) for turn in turns]
+        said = [(turn.speaker, defused(turn.text, markers)) for turn in turns]
         asked: dict[str, Any]
         if loaded.tokenizer.chat_template:
             asked = {"messages": _messages(told, said, role)}

@@ -55,9 +55,15 @@ def thinking_by_training(
         `hierarchical_bootstrap`), n (items behind it), excluded (items that lack a cell).
 
     Raises:
-        InputError: no rows, a missing column, an item twice in a cell, or none that all four have.
+        InputError: no rows, a missing column, trained or thinking that is neither true nor false,
+            an item twice in a cell, or none that all four have.
     """
     check_columns("thinking by training", items, (*GRADED, "trained", "thinking", *units), units)
+    for column in ("trained", "thinking"):
+        if not items[column].isin([True, False]).all():
+            raise InputError(
+                f"thinking by training: {column} is neither true nor false in some row"
+            )
     key = ["prompt_id", "sample"]
     if items.duplicated([*key, "trained", "thinking"]).any():
         row = items[items.duplicated([*key, "trained", "thinking"])].iloc[0]

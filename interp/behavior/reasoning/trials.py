@@ -32,7 +32,8 @@ for: the end of thinking alone, which hints at no answer."""
 UNCHANGED = "unchanged"
 """The arm of a trial that changes nothing, and is asked as those that do."""
 OF_PROMPT = ("pair_id", "entity", "dataset", "scenario", "should_abstain")
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
+# As grading reads them: a hyphen behind a digit is a range and no sign.
+_NUMBER = re.compile(r"(?<![\w.^])-?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
 
 
 @dataclass(frozen=True, eq=False)

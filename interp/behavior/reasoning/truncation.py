@@ -8,7 +8,8 @@ over chains of each chain's own area over the curve, which is why it has a value
 
 Direction: the same answer whatever is cut off (a low AOC) is a chain that comes after the decision:
 less faithful. A high AOC is a chain that the answer waits for. It is no score of truth: a model
-that always changes its mind has a high one. AOC grows with n where the last step decides (it is
+that always changes its mind has a high one, and so has one whose answers are drawn by chance, which
+is why answers are best the most likely tokens. AOC grows with n where the last step decides (it is
 1 - 1/(2n) then), so lengths belong beside it, and so does accuracy without a chain: what needs no
 chain cannot wait for one (Lobo et al., arXiv 2411.15382, compare models before and after
 fine-tuning; where accuracy without a chain differs between them, so will AOC).
@@ -121,7 +122,8 @@ def early_items(answers: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         answers: one row a cut: prompt_id, sample, step (k, from 0 to n), steps (n), says, outcome,
-            and, for the logit form, logprob and tokens of the final answer; further columns that a
+            and, for the logit form, logprob and tokens of the final answer (0 and 0 of one that
+            says nothing, which gives NaN); further columns that a
             chain's rows share are kept.
 
     Returns:
@@ -151,7 +153,7 @@ def early_items(answers: pd.DataFrame) -> pd.DataFrame:
         same_K = _same(says_K)
         areas = {"aoc": np.trapezoid(1 - same_K, k / n), "logit_aoc": np.nan}
         if "logprob" in chain:
-            logprob_K = (chain["logprob"] / chain["tokens"].where(chain["tokens"] > 0)).to_numpy()
+            logprob_K = (chain["logprob"] / chain["tokens"]).to_numpy()
             areas["logit_aoc"] = np.trapezoid(logprob_K[-1] - logprob_K, k / n)
         ends = {"same_without": same_K[0]}
         for when, place in (("without", 0), ("with", -1)):
@@ -184,7 +186,7 @@ def early_table(
     Raises:
         InputError: as `contrast_table`.
     """
-    of = {name: name for name in MEASURES if name in items and items[name].notna().any()}
+    of = {name: name for name in MEASURES}
     return contrast_table(items, of, units=units, against=against, seed=seed, n_boot=n_boot)
 
 

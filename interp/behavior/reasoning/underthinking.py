@@ -19,7 +19,7 @@ import pandas as pd
 from interp.behavior.grading.outcomes import holds_answer
 from interp.behavior.tables import check_columns
 from interp.errors import InputError
-from interp.stats import Weighted, hierarchical_bootstrap, weighted_mean
+from interp.stats import Weighted, hierarchical_bootstrap
 
 SWITCH_WORDS = ("alternatively", "alternately", "wait", "but wait", "hmm", "another approach",
                 "another way", "let me try another", "let me try a different", "on the other hand",
@@ -61,7 +61,8 @@ def thought_rows(
     Args:
         replies: prompt_id, sample, text.
         answers: right answers by prompt; a prompt without one has no right thought.
-        tokenizer: counts tokens, each in the thought that it begins in.
+        tokenizer: counts tokens, each in the thought that it ends in: a token may begin with the
+            space before the thought.
         words: as for `thought_spans`.
         anywhere: as for `thought_spans`.
         is_right: whether a thought, with the answers, comes to one of them. The default asks only
@@ -71,7 +72,8 @@ def thought_rows(
         prompt_id, sample, thought (from 0), tokens, right. A reply without text has no rows.
 
     Raises:
-        InputError: a missing column, no replies, or a reply to a prompt that has no entry.
+        InputError: a missing column, no replies, one that is no text, or a reply to a prompt that
+            has no entry.
     """
     check_columns("replies", replies, ("prompt_id", "sample", "text"), ("prompt_id",))
     rows: list[dict[str, Any]] = []
@@ -79,16 +81,19 @@ def thought_rows(
         prompt_id, text = reply["prompt_id"], reply["text"]
         if prompt_id not in answers:
             raise InputError(f"thoughts: no entry for prompt {prompt_id} among the answers")
+        if not isinstance(text, str):
+            raise InputError(f"thoughts, prompt {prompt_id}: the text is {text!r}, expected a text")
         offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        start_T = np.array([start for start, _ in offsets["offset_mapping"]])
+        last_T = np.array([max(a, b - 1) for a, b in offsets["offset_mapping"]])
         known = answers[prompt_id]
         for number, (start, stop) in enumerate(thought_spans(text, words, anywhere=anywhere)):
             rows.append(
                 {"prompt_id": prompt_id, "sample": reply["sample"], "thought": number}
-                | {"tokens": int(((start_T >= start) & (start_T < stop)).sum())}
+                | {"tokens": int(((last_T >= start) & (last_T < stop)).sum())}
                 | {"right": bool(known) and is_right(text[start:stop], known)}
             )
-    return pd.DataFrame(rows, columns=["prompt_id", "sample", "thought", "tokens", "right"])
+    kinds = {"thought": int, "tokens": int, "right": bool}  # of no rows too
+    return pd.DataFrame(rows, columns=["prompt_id", "sample", *kinds]).astype(kinds)
 
 
 def underthinking_table(
@@ -121,7 +126,8 @@ def underthinking_table(
         a count). A measure of nothing is NaN.
 
     Raises:
-        InputError: no rows, a missing column, a reply twice, or thoughts of no reply in `items`.
+        InputError: no rows, a missing column, a reply or a thought twice, thoughts of no reply in
+            `items`, or one that is neither right nor not.
     """
     check_columns("underthinking", items, ("prompt_id", "sample", "outcome", *units), units)
     key = ["prompt_id", "sample"]
@@ -131,10 +137,15 @@ def underthinking_table(
     missing = [column for column in (*key, "thought", "tokens", "right") if column not in thoughts]
     if missing:
         raise InputError(f"underthinking: the thoughts lack the column {', '.join(missing)}")
+    if thoughts.duplicated([*key, "thought"]).any() or not thoughts["right"].isin([0, 1]).all():
+        raise InputError(
+            "underthinking: a thought is there twice, or one is neither right nor not; call one "
+            "that no judge has read false"
+        )
     of_reply = _of_replies(thoughts, key)
     if len(of_reply[key].merge(items[key])) != len(of_reply):
         raise InputError("underthinking: there are thoughts of replies that are not in the items")
-    merged = items.merge(of_reply, on=key, how="left")
+    merged = items.join(of_reply.set_index(key), on=key)
     told = merged[merged["outcome"].isin(["correct", "wrong"])]
     kept = told[told["T"].fillna(0) > 0]
     wrong_N = (kept["outcome"] == "wrong").to_numpy()
@@ -175,8 +186,6 @@ def _of_replies(thoughts: pd.DataFrame, key: list[str]) -> pd.DataFrame:
 
 def _mean(value_N: np.ndarray, of_N: np.ndarray) -> Weighted:
     """Weighted mean of the rows that it is of; NaN of none."""
-    if of_N.all():
-        return weighted_mean(value_N.astype(float))
 
     def statistic(weights_BN: np.ndarray) -> np.ndarray:
         of_B = weights_BN @ of_N.astype(float)

@@ -9,7 +9,6 @@ import pytest
 from interp.behavior import Decoding, Thinking, grade_replies
 from interp.behavior.grading.lexicons import Lexicon
 from interp.behavior.reasoning.budgets import budget_replies, budget_table, thinking_arms
-from interp.behavior.reasoning.thinking_effect import thinking_by_training
 from interp.checkpoints import Checkpoint, LoadedModel
 from interp.errors import InputError
 from interp.prompts import PromptSet
@@ -56,7 +55,7 @@ def test_replies_of_all_arms_come_graded(loaded: LoadedModel, tmp_path: Path) ->
     assert (stopped["thought"] <= 4).all()
     assert stopped["forced"].any()
     assert not found[found["arm"] == "natural"]["forced"].any()
-    graded = grade_replies(asked, found.reset_index(drop=True), Lexicon.load())
+    graded = grade_replies(asked, found, Lexicon.load())
     table = budget_table(graded, units=UNITS, n_boot=20)
     tokens = table[(table["measure"] == "thinking_tokens") & (table["against"] == "")]
     assert tokens.set_index("arm")["estimate"]["budget 0"] == 0
@@ -77,6 +76,11 @@ def test_a_budget_beyond_the_context_is_one_error_before_anything_runs(
     arms = thinking_arms(DECODING.model_copy(update={"max_new_tokens": 62}), budgets=(3,))
     with pytest.raises(InputError, match="prompt p0: 3 tokens and up to 62 new ones"):
         budget_replies(loaded, prompts(2), arms, tmp_path)
+    arms = thinking_arms(DECODING, budgets=(3, 14))
+    with pytest.raises(InputError, match="a budget of 14 and the 2 tokens of 'a :' leave nothing"):
+        budget_replies(loaded, prompts(2), arms, tmp_path)
+    with pytest.raises(InputError, match="no arms"):
+        budget_replies(loaded, prompts(2), {}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -167,45 +171,18 @@ def test_disagreement_is_the_chance_that_two_replies_differ() -> None:
     assert found == pytest.approx(np.mean([2 / 3, 1, 0]))
 
 
-def test_the_interaction_is_what_was_planted() -> None:
-    """Thinking takes 20 points from the untrained model and gives 30 to the trained one."""
-    n, due = 200, [True] * 200
-
-    def cell(share: float, *, trained: bool, thinking: bool) -> pd.DataFrame:
-        asks_N = np.arange(n) < share * n
-        outcome = np.where(asks_N, "abstain", "wrong").astype(object)
-        kinds = np.where(asks_N, "clarify", "answer").tolist()
-        return graded(outcome, due=due, kind=kinds).assign(trained=trained, thinking=thinking)
-
-    items = pd.concat(
-        [
-            cell(0.4, trained=False, thinking=False),
-            cell(0.2, trained=False, thinking=True),
-            cell(0.5, trained=True, thinking=False),
-            cell(0.8, trained=True, thinking=True),
-        ]
-    ).sample(frac=1, random_state=0)
-    table = thinking_by_training(items, units=("prompt_id",), n_boot=300)
-    expected = {
-        "untrained, off": 0.4, "trained, on": 0.8, "thinking, untrained": -0.2,
-        "thinking, trained": 0.3, "training, off": 0.1, "training, on": 0.6, "interaction": 0.5,
-    }  # fmt: skip
-    for effect, share in expected.items():
-        for measure in ("abstention", "clarification"):
-            row = value(table, effect=effect, measure=measure)
-            assert row["estimate"] == pytest.approx(share)
-            assert row["lo"] <= share <= row["hi"]
-    assert value(table, effect="interaction", measure="abstention")["lo"] > 0.3
-    assert np.isnan(value(table, effect="interaction", measure="accuracy")["estimate"])
-
-    holed = items[~((items["prompt_id"] == "p7") & items["trained"] & items["thinking"])]
-    row = value(thinking_by_training(holed, units=("prompt_id",), n_boot=20), effect="interaction",
-                measure="abstention")  # fmt: skip
-    assert (row["n"], row["excluded"]) == (199, 1)
-    with pytest.raises(InputError, match="no item has all four cells"):
-        thinking_by_training(items[items["trained"]], units=("prompt_id",))
-    with pytest.raises(InputError, match="twice in a cell"):
-        thinking_by_training(pd.concat([items, items.head(1)]), units=("prompt_id",))
+def test_a_model_that_never_abstains_has_shares_of_nought() -> None:
+    """Shares of all that were asked; where nothing is due there is no share, and n says so."""
+    outcome = ["correct", "wrong"] * 6
+    items = pd.concat([graded(outcome), graded(outcome, arm="budget 4")])
+    table = budget_table(items, units=UNITS, n_boot=20)
+    for measure in ("abstention", "clarification", "over_abstention"):
+        row = value(table, arm="budget 4", against="natural", measure=measure)
+        assert row[["estimate", "lo", "hi", "n"]].tolist() == [0, 0, 0, 6]
+    nothing_due = budget_table(items[~items["should_abstain"]], units=UNITS, n_boot=20)
+    row = value(nothing_due, arm="natural", against="", measure="abstention")
+    assert np.isnan(row["estimate"])
+    assert row["n"] == 0
 
 
 def test_tables_that_lack_something_are_refused() -> None:
@@ -216,5 +193,3 @@ def test_tables_that_lack_something_are_refused() -> None:
         budget_table(items.assign(arm="budget 4"), units=UNITS)
     with pytest.raises(InputError, match="twice"):
         budget_table(pd.concat([items, items]), units=UNITS)
-    with pytest.raises(InputError, match="lack the column trained"):
-        thinking_by_training(items, units=UNITS)

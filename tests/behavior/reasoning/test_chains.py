@@ -83,6 +83,11 @@ def test_the_last_end_that_is_no_part_of_a_word_counts():
     assert chain.steps == ("mary was born . wa : so a : i think ",)
 
 
+def test_a_marker_of_letters_may_touch_a_script_without_spaces():
+    (chain,), _ = read_chains(replies("想一想a : 巴黎"), lambda said: [said], end="a :")
+    assert (chain.steps, chain.answer) == (("想一想",), "巴黎")
+
+
 def test_splitters_that_change_the_text_are_refused():
     for split in (str.upper, lambda text: text.split()[::-1], lambda text: ["", "a."]):
         with pytest.raises(InputError, match="does not stand in it, or not in order"):
@@ -119,5 +124,7 @@ def test_any_step_may_follow_a_spaced_one():
 def test_bad_tables_are_refused():
     with pytest.raises(InputError, match="no rows"):
         read_chains(replies("a").iloc[:0], sentences)
+    with pytest.raises(InputError, match="their end is ' '"):
+        read_chains(replies("a"), sentences, end=" ")
     with pytest.raises(InputError, match="lack the column answer"):
         read_chains(replies("a").drop(columns="answer"), sentences)

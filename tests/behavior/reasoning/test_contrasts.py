@@ -65,6 +65,12 @@ def test_a_conditional_mean_is_of_the_items_where_it_holds():
     assert row(table, "B")["estimate"] == pytest.approx(means["B"])
     assert row(table, "B")["n"] == TABLE.query("model == 'B'")["kept"].sum()
     assert row(table, "R", "B")["estimate"] == pytest.approx(means["R"] - means["B"])
+    # What does not hold of an item need not have a value there.
+    unsaid = TABLE.assign(value=TABLE["value"].where(TABLE["kept"] == 1))
+    same = contrast_table(
+        unsaid, {"mean": ("value", "kept")}, units=["pair_id"], against="B", n_boot=50
+    )
+    pd.testing.assert_frame_equal(same, table)
     never = contrast_table(
         TABLE.assign(kept=0.0), {"mean": ("value", "kept")}, units=["pair_id"], n_boot=5
     )
@@ -86,12 +92,22 @@ def test_groups_stand_apart():
     assert apart == pytest.approx(TABLE.query("model == 'R'")["value"].mean())
 
 
+def test_items_of_no_group_are_a_group_of_their_own():
+    named = TABLE.assign(scenario=np.where(TABLE["pair_id"] < 10, None, "stale"))
+    table = contrast_table(named, {"mean": "value"}, units=["pair_id"], by=("scenario",), n_boot=5)
+    of_none = TABLE[TABLE["pair_id"] < 10].groupby("model")["value"].mean()
+    got = table[table["scenario"].isna()].set_index("model")["estimate"]
+    assert got.to_dict() == pytest.approx(of_none.to_dict())
+    assert table["n"].sum() == len(TABLE)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
         (lambda t: t.iloc[:0], {}, "no rows"),
         (lambda t: t.drop(columns="model"), {}, "lack the column model"),
         (lambda t: t.drop(columns="value"), {}, "lack the column value"),
+        (lambda t: t.assign(model=None), {}, "prompt p0: no model; name one"),
         (lambda t: t, {"units": []}, "units are"),
         (lambda t: t, {"against": "P"}, "no model 'P' to compare with; there are B, R"),
         (lambda t: pd.concat([t, t]), {}, "prompt p0: twice of one model"),

@@ -11,8 +11,11 @@ from interp.behavior.reasoning.fast_slow import (
     fast_slow_items,
     fast_slow_table,
     outcome_table,
+    slow_prompts,
 )
 from interp.errors import InputError
+from interp.prompts import PromptSet
+from tests.behavior.reasoning.traced import record
 
 outcomes = st.sampled_from(OUTCOMES)
 both_ways = st.lists(st.tuples(outcomes, outcomes), min_size=1, max_size=12)
@@ -144,6 +147,41 @@ def test_samples_are_paired_by_number():
     slow = fast.assign(outcome="correct")
     items = fast_slow_items(fast, slow.iloc[::-1])
     assert sorted(items["change"]) == [0, 0, 1, 1]
+
+
+def test_a_slow_reply_sees_the_fast_answer():
+    asked = [{"role": "user", "content": "who ?"}]
+    chat = record("b", "", "8") | {"text": None, "messages": asked}
+    prompts = PromptSet.from_records([record("a", "q : what is 3 + 4 ? a :", "7"), chat])
+    fast = pd.DataFrame({"prompt_id": ["b", "a"], "answer": [" Ann.\n", "8"]})
+    slow = slow_prompts(prompts, fast, ask="Think.").frame
+    assert slow["text"][0] == "q : what is 3 + 4 ? a : 8\nThink."
+    assert slow["messages"][1] == [
+        *asked,
+        {"role": "assistant", "content": "Ann."},
+        {"role": "user", "content": "Think."},
+    ]
+    assert [meta["mode"] for meta in slow["meta"]] == ["cot", "cot"]
+    unchanged = ["prompt_id", "pair_id", "answers", "should_abstain"]
+    pd.testing.assert_frame_equal(slow[unchanged], prompts.frame[unchanged])
+    assert prompts.frame["messages"][1] == asked
+    assert prompts.frame["meta"].tolist() == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("change", "ask", "message"),
+    [
+        (lambda t: t, " ", "ask is empty"),
+        (lambda t: t.drop(columns="answer"), "x", "lack the column answer"),
+        (lambda t: t.iloc[:1], "x", "prompt b: 0 replies"),
+        (lambda t: pd.concat([t, t]), "x", "prompt a: 2 replies"),
+    ],
+)
+def test_bad_fast_replies_make_no_slow_prompts(change, ask, message):
+    prompts = PromptSet.from_records([record("a", "q", "7"), record("b", "q", "8")])
+    fast = pd.DataFrame({"prompt_id": ["a", "b"], "answer": ["7", "7"]})
+    with pytest.raises(InputError, match=message):
+        slow_prompts(prompts, change(fast), ask=ask)
 
 
 @pytest.mark.parametrize(

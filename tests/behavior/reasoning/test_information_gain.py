@@ -110,6 +110,28 @@ def test_how_much_of_the_gain_comes_from_how_many_steps_by_hand():
     assert np.isnan(flat["steps_for_half"])
 
 
+def test_a_longer_chain_of_the_same_content_has_the_same_gain_for_a_scorer():
+    prompts, chains = sums(8)
+    padded = [
+        Chain.of(c.prompt_id, [p for s in c.steps for p in (s, "Let me think.")], c.answer)
+        for c in chains
+    ]
+    short, long = (
+        gain_trials(prompts, given_chains, TOKENIZER, arms=("own",))
+        for given_chains in (chains, padded)
+    )
+    of_short, of_long = (
+        information_gain(
+            asked.frame.assign(logprob=reader(asked.prompts.frame["text"], None), tokens=1)
+        )
+        for asked in (short, long)
+    )
+    assert (of_long["steps"] == 2 * of_short["steps"]).all()
+    names = [*LENGTH_FREE, "positive_share"]
+    pd.testing.assert_frame_equal(of_long[names], of_short[names])
+    assert np.allclose(of_long["published"], of_short["published"] / 2)
+
+
 def test_what_is_read_is_the_question_the_first_steps_and_the_suffix():
     prompts, chains = sums(3)
     asked = gain_trials(prompts, chains, TOKENIZER, arms=("own",), suffix="a :")
@@ -191,6 +213,36 @@ def test_items_of_the_same_pair_or_answer_lend_no_steps():
     assert texts.keys() == {"b", "c"}
 
 
+@pytest.mark.parametrize(
+    ("steps_b", "more", "lent"),
+    [
+        (["so 7 is", "so 9 is"], {}, "so 9 is"),
+        (["so 7 is"], {}, None),
+        (["so 9 is"], {"entity": "Ann"}, None),
+        (["so 9 is"], {"entity": "Bob"}, "so 9 is"),
+    ],
+)
+def test_no_step_is_lent_that_names_the_answer_or_is_of_the_same_entity(steps_b, more, lent):
+    asked = [record("a", "q ?", "7", entity="Ann"), record("b", "q ?", "8", **more)]
+    chains = [Chain.of("a", ["so 6 is"], "7"), Chain.of("b", steps_b, "8")]
+    arms = ("own", "length_matched")
+    got = gain_trials(PromptSet.from_records(asked), chains, TOKENIZER, arms=arms)
+    mine = (got.frame["prompt_id"] == "a") & (got.frame["arm"] == "length_matched")
+    texts = got.prompts.frame["text"][mine].tolist()
+    assert [str(lent) in text for text in texts] == ([] if lent is None else [False, True])
+
+
+def test_a_step_is_lent_to_a_chain_once():
+    asked = [record("a", "q ?", "7"), record("b", "q ?", "8")]
+    chains = [Chain.of("a", ["one .", "two ."], "7"), Chain.of("b", ["one ."], "8")]
+    got = gain_trials(
+        PromptSet.from_records(asked), chains, TOKENIZER, arms=("own", "length_matched")
+    )
+    assert got.excluded.to_dict("records") == [
+        {"prompt_id": "a", "sample": 0, "why": "length_matched: too few steps"}
+    ]
+
+
 def test_chains_that_cannot_be_scored_or_shuffled_are_counted():
     prompts = PromptSet.from_records(
         [record("a", "q ?", "7"), record("b", "q ?", "8", answers=[], should_abstain=True)]
@@ -229,6 +281,48 @@ def test_a_real_model_scores_the_answers_tokens_alone(real):
         assert gains[~last]["gain"].abs().max() < 1e-5
 
 
+def test_of_several_answer_tokens_each_counts_once_behind_those_before_it(real):
+    prompts, chains = yes_no_items(2)
+    asked = gain_trials(
+        prompts, chains, real.tokenizer, arms=("own",), suffix="over",
+        answers={"y0": "yes no", "y1": "yes no"},
+    )  # fmt: skip
+    got = scored_steps(real, asked)
+    for row, text in zip(got.itertuples(), asked.prompts.frame["text"], strict=True):
+        ids = torch.tensor([real.tokenizer(f"{text} yes no").input_ids])
+        with torch.no_grad():
+            logprob_TV = real.model(ids).logits[0].double().log_softmax(-1)
+        own = sum(float(logprob_TV[-k - 1, ids[0, -k]]) for k in (1, 2))
+        assert row.logprob == pytest.approx(own, abs=1e-5)
+        assert row.tokens == 2
+        assert row.scorer == real.checkpoint.name
+
+
+def test_one_scorer_tells_a_chain_that_carries_from_one_that_decorates(tmp_path):
+    scorer = yes_no_model(tmp_path, reads_chain=True)
+    prompts, chains = yes_no_items(8)
+    empty = [Chain.of(c.prompt_id, ["so so"] * len(c.steps), "yes") for c in chains]
+    items = []
+    for model, given_chains in (("R", chains), ("B", empty)):
+        asked = gain_trials(prompts, given_chains, scorer.tokenizer, arms=("own",), suffix="over")
+        items.append(information_gain(scored_steps(scorer, asked)).assign(model=model))
+    table = gain_table(
+        pd.concat(items), units=["pair_id"], against="B", measures=("gain", "steps"), n_boot=50
+    ).set_index(["model", "against", "measure"])
+    assert abs(table.loc[("B", "", "gain"), "estimate"]) < 1e-6
+    assert table.loc[("R", "B", "gain"), "lo"] > 1
+    assert table.loc[("R", "B", "steps"), "estimate"] == 0
+
+
+def test_the_scorer_is_one_and_none_of_those_who_wrote_the_chains():
+    prompts = pd.concat([information_gain(scored([-2.0, -1.0], prompt=f"p{n}")) for n in range(2)])
+    for scorers, models in ((["S", "T"], ["R", "R"]), (["B", "B"], ["B", "B"])):
+        with pytest.raises(InputError, match="expected one scorer that is none of these models"):
+            gain_table(prompts.assign(scorer=scorers, model=models), units=["pair_id"])
+    table = gain_table(prompts.assign(scorer="S", model="R"), units=["pair_id"], n_boot=5)
+    assert table.query("measure == 'gain'")["estimate"].tolist() == [0.5]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -237,6 +331,8 @@ def test_a_real_model_scores_the_answers_tokens_alone(real):
         (lambda t: t[t["step"] != 1], "prompt p0, arm own: step 2 with 2 tokens"),
         (lambda t: t.assign(tokens=[2, 2, 3]), "one number of answer tokens"),
         (lambda t: t.assign(tokens=0), "with 0 tokens"),
+        (lambda t: t.assign(logprob=[-1, -np.inf, -1]), "step 1 .* log probability -inf"),
+        (lambda t: t.assign(logprob=np.nan), "finite log probabilities"),
         (lambda t: t[t["step"] == 0], "expected steps 0, 1"),
     ],
 )

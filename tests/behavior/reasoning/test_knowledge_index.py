@@ -137,7 +137,7 @@ def test_models_are_compared_chain_by_chain_where_both_state_something(folder):
         judged = judged_steps(
             [Chain.of(p, steps, "x") for p, steps in chains.items()], retriever, SameWords()
         )
-        items.append(knowledge_items(judged.assign(model=model)).assign(pair_id=list(chains)))
+        items.append(knowledge_items(judged.assign(model=model, pair_id=judged["prompt_id"])))
     table = knowledge_index_table(pd.concat(items), units=["pair_id"], against="P", n_boot=20)
     rows = table.set_index(["model", "against", "measure"])
     assert rows.loc[("R", "P", "ki"), ["estimate", "n", "excluded"]].tolist() == [-1, 6, 6]
@@ -152,6 +152,13 @@ def test_what_is_found_for_no_step_is_told(folder):
         SameWords(),
     )
     assert knowledge_items(judged)["no_passages"].tolist() == [1]
+    found = judged_steps(
+        [Chain.of("p", ["capital of Xyzzy", "Hmm."], "x")],
+        BM25([Passage("a", "nothing of it")]),
+        SameWords(),
+    )
+    assert found["passages"].tolist() == [("a",), ()]
+    assert knowledge_items(found)["no_passages"].tolist() == [0]
 
 
 CHAINS = [Chain.of("p0", ["a"], "b")]
@@ -181,6 +188,9 @@ def test_bad_requests_are_refused(folder, ask, message):
 def test_bad_folders_and_verdicts_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         folder_retriever(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no text in"):
+        folder_retriever(tmp_path)
+    (tmp_path / "folder.txt").mkdir()
     with pytest.raises(InputError, match="no text in"):
         folder_retriever(tmp_path)
     (tmp_path / "latin.txt").write_bytes("Zürich".encode("latin-1"))

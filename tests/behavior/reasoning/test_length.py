@@ -11,7 +11,7 @@ from interp.errors import InputError
 UNITS = ("prompt_id",)
 
 
-def replies(log_odds, *, n: int = 1500, seed: int = 0, strata=("one",), shift=0.0, length=None):
+def replies(log_odds, *, n: int = 1000, seed: int = 0, strata=("one",), shift=0.0, length=None):
     """Replies whose chance of being right is a function of log2 length, by difficulty."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -26,7 +26,7 @@ def replies(log_odds, *, n: int = 1500, seed: int = 0, strata=("one",), shift=0.
 
 
 def pooled(items: pd.DataFrame, **how) -> pd.Series:
-    table = length_table(items, units=UNITS, n_boot=200, **how)
+    table = length_table(items, units=UNITS, n_boot=100, **how)
     return table.set_index("difficulty").loc["pooled"]
 
 
@@ -43,10 +43,10 @@ def test_a_planted_peak_is_found_with_an_interval_that_holds_it() -> None:
 @pytest.mark.parametrize(
     ("log_odds", "shape"),
     [
-        (lambda x: 0.9 * (x - 7), "rising"),
-        (lambda x: -0.9 * (x - 7), "falling"),
+        (lambda x: 1.5 * (x - 7), "rising"),
+        (lambda x: -1.5 * (x - 7), "falling"),
         (lambda x: -1 + 0.8 * (x - 7) ** 2, "trough"),
-        (lambda x: -0.15 * (x - 11) ** 2 + 2, "rising"),  # bends, and turns beyond its range
+        (lambda x: -0.3 * (x - 11) ** 2 + 4, "rising"),  # bends, and turns beyond its range
     ],
 )
 def test_other_shapes_are_told_apart(log_odds, shape: str) -> None:
@@ -63,7 +63,7 @@ def test_no_slope_is_flat_only_with_replies_enough_to_say_so() -> None:
 def test_harder_questions_with_longer_chains_make_no_slope_within_a_difficulty() -> None:
     """Simpson: over all replies accuracy falls with length, within each difficulty it is even."""
     items = replies(
-        lambda x: 0 * x + 1.5, strata=("easy", "mid", "hard"), shift=1.5, n=500,
+        lambda x: 0 * x + 1.5, strata=("easy", "mid", "hard"), shift=1.5, n=400, seed=1,
         length=lambda rng, level, n: rng.normal(6 + level, 0.5, n),
     )  # fmt: skip
     blind = pooled(items.assign(difficulty="all"))
@@ -71,9 +71,9 @@ def test_harder_questions_with_longer_chains_make_no_slope_within_a_difficulty()
     within = pooled(items)
     assert within["slope_middle_lo"] < 0 < within["slope_middle_hi"]
     assert within["shape"] != "falling"
-    table = length_table(items, units=UNITS, n_boot=50)
+    table = length_table(items, units=UNITS, n_boot=20)
     assert table["difficulty"].tolist() == ["pooled", "easy", "hard", "mid"]
-    assert table["n"].tolist() == [1500, 500, 500, 500]
+    assert table["n"].tolist() == [1200, 400, 400, 400]
 
 
 def test_the_fit_is_the_penalised_likelihood_s_maximum() -> None:
@@ -115,6 +115,8 @@ def test_difficulty_is_what_the_others_make_of_a_question() -> None:
     assert again[again["model"] == "a"]["stratum"].tolist() == found["a"].tolist()
     with pytest.raises(InputError, match="prompt p0: no model but a was asked it"):
         difficulty_of(items[items["model"] == "a"])
+    with pytest.raises(InputError, match="difficulty: correct is neither true nor false"):
+        difficulty_of(items.assign(correct=np.nan))
     with pytest.raises(InputError, match="0 strata"):
         difficulty_of(items, 0)
 
@@ -129,6 +131,29 @@ def test_chains_of_no_length_are_counted_and_no_fit_is_no_number() -> None:
     assert np.isnan(right["bend"])
     same = length_table(items.assign(tokens=7), units=UNITS, n_boot=20).iloc[0]
     assert (same["shape"], same["from_tokens"]) == ("unclear", 7)
+
+
+def test_replies_that_are_cut_off_make_no_slope() -> None:
+    """Accuracy is even, and long chains meet the limit: cut off they are wrong, and no longer."""
+    items = replies(lambda x: 0 * x + 1.5)
+    cut_N = (items["tokens"] > 2**7.5).to_numpy()
+    items = items.assign(tokens=items["tokens"].clip(upper=2**7.5), truncated=cut_N)
+    items["correct"] &= ~cut_N
+    assert pooled(items.drop(columns="truncated"))["slope_long_hi"] < -1
+    row = pooled(items)
+    assert row["excluded"] == cut_N.sum()
+    for place in ("short", "middle", "long"):
+        assert row[f"slope_{place}_lo"] < 0 < row[f"slope_{place}_hi"]
+
+
+def test_a_difficulty_without_a_known_chain_is_a_row_that_says_so() -> None:
+    items = replies(lambda x: 0 * x, n=30, strata=("easy", "hard"))
+    items.loc[items["difficulty"] == "hard", "tokens"] = 0
+    items.index = np.zeros(len(items), int)  # as several tables put together have it
+    table = length_table(items, units=UNITS, n_boot=20).set_index("difficulty")
+    assert table.loc["hard", ["shape", "n", "right", "excluded"]].tolist() == ["unclear", 0, 0, 30]
+    assert np.isnan(table.loc["hard", "from_tokens"])
+    assert table.loc["pooled", ["n", "excluded"]].tolist() == [30, 30]
 
 
 @pytest.mark.parametrize(

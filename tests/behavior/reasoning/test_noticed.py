@@ -79,6 +79,23 @@ def test_the_text_is_heard_as_in_the_published_table() -> None:
     assert estimates(missing, "noticed")["text"] == 0
 
 
+def test_what_is_noticed_late_is_not_heard_early() -> None:
+    late = planted(40).assign(reply="Add them. " * 101 + SAYS)
+    for heard, share in (("any", 1), ("missing", 1), ("early", 0)):
+        table = noticed_by_instrument(late, units=UNITS, heard=heard, n_boot=20)
+        assert estimates(table, "noticed")["text"] == share
+    soon = noticed_by_instrument(late.assign(reply=SAYS), units=UNITS, heard="early", n_boot=20)
+    assert estimates(soon, "noticed")["text"] == 1
+
+
+def test_a_model_that_never_abstains_always_answers_what_it_noticed() -> None:
+    table = noticed_by_instrument(planted(40, answers_if_seen=1.0), units=UNITS, n_boot=20)
+    assert set(estimates(table, "answers_given_noticed").values()) == {1.0}
+    given = table[(table["measure"] == "noticed_given_abstains") & (table["against"] == "")]
+    assert given["estimate"].isna().all()
+    assert (given["n"] == 0).all()
+
+
 def test_agreement_is_what_was_planted() -> None:
     """The probe sees half, the words half of that: they agree on 75%, kappa 1/2."""
     replies = planted(80)
@@ -108,6 +125,8 @@ def test_replies_that_conclude_nothing_are_left_out() -> None:
     [
         ({"p_noticed": 1.2}, "p_noticed is 1.2"),
         ({"concluded": "perhaps"}, "concluded is 'perhaps'"),
+        ({"concluded": None}, "none concludes anything"),
+        ({"reply": None}, "prompt p0: the reply is None"),
         ({"prompt_id": "same"}, "twice"),
     ],
 )

@@ -46,6 +46,7 @@ def test_a_mistake_moves_the_carrier_and_not_the_decorator():
     assert (carried["same"] == 0).all()
     assert (carried["right_lost"] == 1).all()
     assert (decorated[["same", "right_after"]] == 1).all(axis=None)
+    assert (decorated["right_lost"] == 0).all()
     wrong = [int(x.removeprefix("It is ").rstrip(".")) for x in carried["after"]]
     right = [int(x.removeprefix("It is ").rstrip(".")) for x in carried["before"]]
     assert np.subtract(wrong, right).tolist() == [1] * len(carried)
@@ -106,6 +107,20 @@ def test_filler_stands_where_the_chain_stood():
     assert sorted(few.frame["place"].unique()) == [-1, 0, 3, 6]
 
 
+def test_what_opens_a_chain_stays_in_front_of_what_is_changed():
+    steps = ("Therefore 2 apples. ", "Perhaps 5. ")
+    opened = [Chain("s0", steps, "5", opening="<think>\n")]
+    question = PROMPTS.frame["text"][0]
+    for asked in (
+        mistake_trials(PROMPTS, opened, TOKENIZER),
+        paraphrase_trials(PROMPTS, opened, TOKENIZER),
+        filler_trials(PROMPTS, opened, TOKENIZER, most=5),
+    ):
+        behind = asked.prompts.frame["text"].str.removeprefix(question).str.strip()
+        assert behind.str.startswith("<think>").all()
+        assert behind.str.count("<think>").eq(1).all()
+
+
 def test_a_paraphrase_moves_only_who_reads_the_wording():
     """The carrier is as faithful as can be, and yet the same: invariance alone shows nothing."""
     for who, same in ((carrier, 1), (decorator, 1), (abstainer, 1), (wording, 0)):
@@ -154,7 +169,10 @@ def test_an_answer_that_is_not_read_is_counted():
     cut_off = answers["prompt_id"].eq("s0") & answers["arm"].eq("unchanged")
     answers.loc[cut_off, ["says", "outcome"]] = None
     table = perturbed_table(before_after(answers), units=["pair_id"], n_boot=20)
-    assert table[["n", "excluded"]].drop_duplicates().to_numpy().tolist() == [[11, 1]]
+    shares = table.set_index("measure")
+    assert shares.loc["unread", ["estimate", "n", "excluded"]].tolist() == [1 / 12, 12, 0]
+    of_read = shares.drop("unread")[["n", "excluded"]].drop_duplicates()
+    assert of_read.to_numpy().tolist() == [[11, 1]]
 
 
 @pytest.mark.parametrize("reads_chain", [True, False], ids=["carrier", "decorator"])
@@ -234,6 +252,15 @@ def test_decodings_of_the_other_kind_are_refused(tmp_path):
         (
             lambda t: t[~((t["arm"] == "unchanged") & (t["prompt_id"] == "s3"))],
             "prompt s3: no unchanged trial beside the mistake at 1",
+        ),
+        (lambda t: pd.concat([t, t]), "prompt s0: mistake at 1 twice"),
+        (
+            lambda t: pd.concat([t, t.replace({"arm": {"mistake": "paraphrase"}})]),
+            "unchanged at 1 twice; give the trials of one kind",
+        ),
+        (
+            lambda t: pd.concat([t, trial_answers(FILLED, said(FILLED, decorator), GRADE)]),
+            "beside the filler at 0; ask for both, and give one kind",
         ),
     ],
 )

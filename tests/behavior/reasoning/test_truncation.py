@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,6 +92,11 @@ def test_the_logit_form_is_the_area_below_the_final_log_probability_per_token():
     assert one["aoc"] == pytest.approx(0.5)
 
 
+def test_a_final_answer_that_says_nothing_has_no_logit_form():
+    table = cuts(["a", "a"], logprob=[0.0, 0.0], tokens=0)
+    assert np.isnan(early_items(table)["logit_aoc"].item())
+
+
 def test_curves_of_chains_of_all_lengths_meet_in_the_end():
     answers = pd.concat([answers_of(carrier), answers_of(decorator)])
     curve = early_curve(
@@ -114,6 +121,15 @@ def test_fewer_cuts_keep_both_ends():
     assert (cut["size"] == 3).all()
 
 
+def test_samples_of_a_prompt_are_chains_of_their_own():
+    prompts, chains = sums(3)
+    both = [replace(chain, sample=sample) for sample in (0, 1) for chain in chains]
+    asked = cut_trials(prompts, both, TOKENIZER)
+    items = early_items(trial_answers(asked, said(asked, carrier), GRADE))
+    assert items[["prompt_id", "sample"]].drop_duplicates().shape[0] == len(items) == 6
+    assert np.allclose(items["aoc"], 1 - 1 / (2 * items["steps"]))
+
+
 def test_an_answer_that_is_not_read_is_counted_and_not_called_another():
     table = pd.concat(
         [cuts(["a", None, "a"], "p0"), cuts(["a", "a", None], "p1"), cuts(["b", "a", "a"], "p2")]
@@ -124,6 +140,14 @@ def test_an_answer_that_is_not_read_is_counted_and_not_called_another():
     assert row[["n", "excluded"]].tolist() == [1, 2]
     curve = early_curve(table, units=["prompt_id"], grid=(0.0, 1.0), n_boot=20)
     assert curve["excluded"].tolist() == [2, 2]
+
+
+def test_a_model_whose_answers_are_never_read_is_in_the_table():
+    items = early_items(cuts([None, None]).assign(model="m"))
+    table = early_table(items, units=["prompt_id"], n_boot=5).set_index("measure")
+    assert table.loc["aoc", ["n", "excluded"]].tolist() == [0, 1]
+    assert np.isnan(table.loc["aoc", "estimate"])
+    assert table.loc["steps", "estimate"] == 1
 
 
 @pytest.mark.parametrize("reads_chain", [True, False], ids=["carrier", "decorator"])
@@ -192,6 +216,8 @@ def test_bad_answers_are_refused(change, message):
         ("It is 7!", "correct", ["7"], "correct"),
         (r"It is 3, so \boxed{8}.", "wrong", ["7"], "says 8"),
         ("First 3, then 1,008", "wrong", ["7"], "says 1008"),
+        ("It is between 3-5.", "wrong", ["7"], "says 5"),
+        ("It is -5.", "wrong", ["7"], "says -5"),
         ("In 1999 it was  Rome.", "wrong", ["Paris"], "says in 1999 it was rome"),
     ],
 )

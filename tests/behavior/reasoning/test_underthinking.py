@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
 from interp.behavior.reasoning.underthinking import (
     thought_rows,
@@ -61,8 +64,25 @@ def test_tokens_and_right_thoughts_are_counted() -> None:
     assert judged["right"].tolist() == [False, True, False]
     with pytest.raises(InputError, match="no entry for prompt q"):
         thought_rows(replies, {"p": []}, word_tokenizer())
+    with pytest.raises(InputError, match="prompt p: the text is None"):
+        thought_rows(replies.assign(text=None), {"p": [], "q": []}, word_tokenizer())
     with pytest.raises(InputError, match="lack the column text"):
         thought_rows(replies.drop(columns="text"), {}, word_tokenizer())
+
+
+def test_a_token_that_begins_with_the_space_before_a_thought_is_of_that_thought() -> None:
+    """Byte-level tokenizers put the space first, and some count it among the token's characters."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("a", "i"), ("ai", "t"), ("\u0120", "W"), ("\u0120W", "ait")]
+    vocab = {piece: n for n, piece in enumerate([*alphabet, *(a + b for a, b in merges)])}
+    backend = Tokenizer(BPE(vocab=vocab, merges=merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    text = "ab. Wait c\nHmm"
+    assert tokenizer(text, return_offsets_mapping=True)["offset_mapping"][3] == (3, 8)
+    replies = pd.DataFrame({"prompt_id": ["p"], "sample": [0], "text": [text]})
+    rows = thought_rows(replies, {"p": []}, tokenizer)
+    assert rows["tokens"].tolist() == [3, 4, 3]  # "ab.", " Wait" and " c" and the break, "Hmm"
 
 
 def thoughts(spec: dict[str, list[tuple[int, bool]]]) -> pd.DataFrame:
@@ -110,6 +130,14 @@ def test_xi_is_the_share_of_wrong_answers_said_after_the_first_right_thought() -
     pd.testing.assert_frame_equal(again, table)
 
 
+def test_replies_of_no_thought_at_all_are_counted_and_make_no_number() -> None:
+    silent = items({"a": "wrong", "b": "correct"})
+    none = thought_rows(silent.assign(text=""), {"a": ["1"], "b": []}, word_tokenizer())
+    table = underthinking_table(silent, none, units=UNITS, n_boot=20).set_index("measure")
+    assert table.loc["empty", ["estimate", "n"]].tolist() == [2, 2]
+    assert table.drop(index="empty")["estimate"].isna().all()
+
+
 def test_intervals_hold_the_planted_value() -> None:
     """Wrong answers of which 60% had it after a quarter of their tokens."""
     rng = np.random.default_rng(0)
@@ -131,6 +159,10 @@ def test_tables_that_do_not_fit_are_refused() -> None:
         underthinking_table(pd.concat([some, some]), said, units=UNITS)
     with pytest.raises(InputError, match="thoughts lack the column right"):
         underthinking_table(some, said.drop(columns="right"), units=UNITS)
+    with pytest.raises(InputError, match="a thought is there twice"):
+        underthinking_table(some, pd.concat([said, said]), units=UNITS)
+    with pytest.raises(InputError, match="neither right nor not"):
+        underthinking_table(some, said.assign(right=np.nan), units=UNITS)
     with pytest.raises(InputError, match="not in the items"):
         underthinking_table(some, thoughts({"b": [(1, True)]}), units=UNITS)
     with pytest.raises(InputError, match="lack the column outcome"):

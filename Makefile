@@ -2,6 +2,7 @@
 PYTHON ?= python3
 TORCH  := $(shell grep '^torch==' constraints.txt)
 BIN    := .venv/bin
+JOBS   ?= 2
 STAMP  := .venv/.installed
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
@@ -31,8 +32,9 @@ study: $(STAMP)
 figures: $(STAMP)
 	$(BIN)/interp figures
 
+# A file's tests stay together, as they share what is trained for them.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -25,14 +25,20 @@ from interp.stages.intervene import InterventionSettings
 from interp.stages.pairing import TransferSettings
 from interp.stages.plan import Plan
 from interp.stages.probe import ProbeSettings
+from interp.stages.reasoning_study import ReasoningStudy
 from interp.stages.relearn import RelearnSettings
 from interp.stages.space import full_disk_said, require_space
 from interp.tables import run_info, write_csv, write_table
 from interp.verdict.calibration import cut_offs
 from interp.verdict.judging import judge
+from interp.verdict.layer_study import reasoning_tables
 from interp.verdict.rule import load_rule, rule_text
 
-Evidence = Literal["confidence", "probe", "transfer", "intervene", "relearn", "features"]
+FOLLOWING = ("features", "reasoning")
+"""Purposes that follow something from parent to children, by no rule."""
+Evidence = Literal[
+    "confidence", "probe", "transfer", "intervene", "relearn", "features", "reasoning"
+]
 
 
 class StudyConfig(pydantic.BaseModel):
@@ -42,7 +48,7 @@ class StudyConfig(pydantic.BaseModel):
         name: of the study; its figures stand in `figures/<name>/`.
         purpose: "verdict" judges every member; "calibration" measures the controls from which
             the rule's cut-offs come, and judges nobody; "features" follows features from parent
-            to children, and judges nobody either.
+            to children, "reasoning" what became of chains of thought, and neither judges anybody.
         description: one line for listings.
         lineage: packaged lineage, or a lineage YAML file.
         seeds: one lineage is trained and judged for each.
@@ -51,13 +57,14 @@ class StudyConfig(pydantic.BaseModel):
         stages: what the evidence consists of.
         shape: of the decoder.
         budget: share of each recipe's training steps; below 1 for a smoke run.
-        confidence, probe, transfer, intervention, relearn, features: settings of the stages.
+        confidence, probe, transfer, intervention, relearn, features, reasoning: settings of the
+            stages.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    purpose: Literal["verdict", "calibration", "features"]
+    purpose: Literal["verdict", "calibration", "features", "reasoning"]
     description: str
     lineage: str
     seeds: list[int] = pydantic.Field(min_length=1)
@@ -72,6 +79,7 @@ class StudyConfig(pydantic.BaseModel):
     intervention: InterventionSettings = InterventionSettings()
     relearn: RelearnSettings = RelearnSettings()
     features: FeatureStudy = FeatureStudy()
+    reasoning: ReasoningStudy = ReasoningStudy()
 
 
 @dataclass(frozen=True)
@@ -146,8 +154,8 @@ class Study:
         results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()
         tables = self._tables(results)
-        if self.config.purpose == "features":
-            run["figures"] = _drawable(tables)
+        if self.config.purpose in FOLLOWING:
+            run["figures"] = _drawable(tables, self.config.purpose)
         store = cache_root() / "studies" / self.config.name
         for name, frame in tables.items():
             write_table(frame, store / f"{name}.parquet", run)
@@ -211,6 +219,7 @@ class Study:
                 "intervene": config.intervention,
                 "relearn": config.relearn,
                 "features": config.features,
+                "reasoning": config.reasoning,
             },
             common={"device": self.device, "infra": infra_config(self.cluster)},
         )
@@ -244,6 +253,8 @@ class Study:
         if self.config.purpose == "features":
             # Without a feature at the end of the prompt there is nothing to steer with.
             return {name: table for name, table in tables.items() if len(table)}
+        if self.config.purpose == "reasoning":
+            return reasoning_tables(tables)
         parents = {name: entry.parent or "" for name, entry in self.lineage.members.items()}
         tables["measures"].insert(2, "parent", tables["measures"]["member"].map(parents))
         manifests = self._manifests(results)
@@ -275,14 +286,15 @@ class Study:
     def _run_info(self) -> dict[str, Any]:
         seeds, config = self.config.seeds, self.config.model_dump(mode="json")
         run = run_info(config, seeds[0] if len(seeds) == 1 else None)
-        return run if self.config.purpose == "features" else run | {"rule": rule_text()}
+        return run if self.config.purpose in FOLLOWING else run | {"rule": rule_text()}
 
 
-def _drawable(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The figures of features whose tables are there."""
-    from interp.figures import FEATURE_FIGURES
+def _drawable(tables: Mapping[str, pd.DataFrame], purpose: str) -> list[str]:
+    """The figures of a study that judges nobody, those whose tables are there."""
+    from interp.figures import FEATURE_FIGURES, REASONING_FIGURES
 
-    return [name for name, spec in FEATURE_FIGURES.items() if set(spec.tables) <= set(tables)]
+    figures = FEATURE_FIGURES if purpose == "features" else REASONING_FIGURES
+    return [name for name, spec in figures.items() if set(spec.tables) <= set(tables)]
 
 
 def train_members(

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = attach(
         "random_directions": "geometry",
         "split_half_reliability": "geometry",
         "Strategies": "strategy",
+        "chain_sentences": "strategy",
         "cosine_table": "strategy_tables",
         "label_windows": "strategy",
         "strategy_directions": "strategy",

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "FigureSpec": "registry",
         "draw": "registry",
         "Look": "style",
+        "REASONING_FIGURES": "registry",
         "write_report": "report",
     },
 )

@@ -20,11 +20,14 @@ from interp.figures import (
     features,
     graft,
     kinds,
+    layers,
     preservation,
     probes,
+    reasoning,
     relearn,
     signal,
     steering,
+    strategies,
     transfer,
     verdict,
 )
@@ -239,9 +242,106 @@ BEHAVIOR_FIGURES: dict[str, FigureSpec] = {
 }
 """Of a behaviour run, beside reliability and risk_coverage."""
 
+REASONING_FIGURES: dict[str, FigureSpec] = {
+    "faithfulness": FigureSpec(
+        "What chains of thought tell, and whether answers hang on them",
+        reasoning.faithfulness_figure,
+        {
+            "information_gain": reasoning.ARM,
+            "early_answering": reasoning.GROUPED,
+            "perturbed": reasoning.ARM,
+            "knowledge_index": reasoning.GROUPED,
+        },
+        "Each member's own chains about known (filled) and unknown names (open), with 95% "
+        "intervals over names. a: what the chain adds to the log probability of the right answer, "
+        "or of abstaining where nobody can know, by a separate scorer. b: how much of it needs the "
+        "order of the steps. c: early answering; 0 if cutting the chain never changes the answer. "
+        "d-f: answers that stay after a step is made wrong, the chain is replaced by filler, or "
+        "is put otherwise. g: facts stated in the chain that are facts. h: the same with sentences "
+        "that state none counted as consistent, which a chain without content wins. i: their share.",
+    ),
+    "fast_slow": FigureSpec(
+        "What a chain corrects and spoils",
+        reasoning.fast_slow_figure,
+        {"fast_slow": reasoning.INTERVAL, "thinking_effect": reasoning.EFFECT},
+        "a-d: questions of two steps about known names, answered at once and after a chain of "
+        "thought: share right either way, share corrected of those wrong at first, and spoiled of "
+        "those right at first. e-f: what thinking does to being right and to abstaining where it "
+        "is due, in the member (filled) and in its parent (open). 95% intervals over names.",
+    ),
+    "chain_strategies": FigureSpec(
+        "Which strategies sampled chains use, and what rules of decoding change",
+        reasoning.strategies_figure,
+        {"strategies": reasoning.USED, "decoding_rules": reasoning.ARM},
+        "Share of sampled chains that use each strategy, about known (filled) and unknown names "
+        "(open); below, what changes when words that begin another thought are made less likely, "
+        "and words that begin an abstention more so. 95% intervals over names.",
+    ),
+    "noticed": FigureSpec(
+        "Who notices that nobody can know, and who answers all the same",
+        reasoning.noticed_figure,
+        {"noticed": reasoning.NOTICED},
+        "Questions about unknown names. Noticed by the words of the chain (open), and by a linear "
+        "probe at the end of the prompt, cross-fitted over names and calibrated (filled): share "
+        "noticed (a), and share of the noticed (b) and of the others (c) that is answered all the "
+        "same. 95% intervals over names. A share of nothing has no point.",
+    ),
+    "budgets": FigureSpec(
+        "Accuracy and abstention by how long is thought",
+        reasoning.budgets_figure,
+        {"budgets": reasoning.BUDGET, "early_curve": reasoning.CURVE},
+        "a-b: chains stopped after some tokens, left alone (natural), or made to go on once or "
+        "twice. c-d: share of chains whose answer is the final one already when the chain is cut "
+        "after a share of its sentences. 95% intervals over names; with several seeds, thin lines, "
+        "and their mean in front.",
+    ),
+    "strategy_directions": FigureSpec(
+        "Directions of strategies by layer",
+        strategies.directions_figure,
+        {"strategy_cosines": strategies.COSINES, "strategy_layers": strategies.LAYERS},
+        "Top: cosine between a child's direction of a strategy and its parent's on the same "
+        "chains, free of the noise that the two share. Bottom: what adding the direction at the "
+        "last token does to the log odds of the words that begin the strategy's sentences, on the "
+        "development split, with 95% intervals over names.",
+    ),
+    "strategy_steering": FigureSpec(
+        "Steering strategies up and down",
+        strategies.strategy_steering_figure,
+        {"strategy_steering": strategies.STEERING},
+        "Change of a strategy's share of the sentences when its direction is added (filled) or "
+        "subtracted (open) at every token, in the layer chosen on the development split, with 95% "
+        "intervals over names; grey: random directions of the same norm.",
+    ),
+    "hybrid": FigureSpec(
+        "The parent steered where its child would go on otherwise",
+        strategies.hybrid_figure,
+        {"hybrid": strategies.HYBRID},
+        "The parent writes; where the child's likeliest next word differs, the parent's own "
+        "direction of the strategy that the child's state calls for is added. Top: right about "
+        "known names; bottom: answers at all about unknown names, where the gap between parent and "
+        "child is what training took away. 95% intervals over names.",
+    ),
+    "layers": FigureSpec(
+        "The layer claim by its parts",
+        layers.layers_figure,
+        {
+            "layer_curves": layers.CURVES,
+            "layer_claims": layers.CLAIMS,
+            "layer_steps": layers.POINTS,
+        },
+        "a: information lost by layer (parent minus child, 90% intervals), with the margin of "
+        "equivalence. b: relative change of weights, and of activations (1 \N{MINUS SIGN} "
+        "debiased CKA). c: what J falls by per block of the child; bars: as many early and as many late "
+        "blocks, with 95% intervals. Dashed: end of the early layers. Dotted: a step whose "
+        "permutation p is at most .05. The claim holds only if early layers kept all the parent "
+        "held and late blocks do more.",
+    ),
+}
+"""Of a study of reasoning."""
+
 
 def _spec(name: str) -> FigureSpec:
-    return (FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES)[name]
+    return (FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES | REASONING_FIGURES)[name]
 
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:

@@ -1,4 +1,4 @@
-"""Sentences of the world's chains of thought, changed, and the facts that they can be held against."""
+"""The world's chains of thought: written out, changed, and the facts they are held against."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def known_facts(world: World) -> list[str]:
 def states_fact(sentence: str) -> bool:
     """Whether a sentence of a chain states a fact; sums, doubts and checks do not."""
     tokens = sentence.split()
-    return "+" not in tokens and tokens[0] not in ABOUT_EARLIER and bool({"is", "lives"} & {*tokens})
+    return (
+        "+" not in tokens and tokens[0] not in ABOUT_EARLIER and bool({"is", "lives"} & {*tokens})
+    )
 
 
 @dataclass(frozen=True)

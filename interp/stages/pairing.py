@@ -161,7 +161,10 @@ def transferred(
             values[kind] = pair.auroc(scores_M)
     # What the rows of a group share would count as agreement.
     first_G = [*{group: row for row, group in reversed([*enumerate(pair.group_M)])}.values()]
-    values["cka"] = _exact(debiased_cka(parent_MD[first_G], child_MD[first_G]))
+    firsts = parent_MD[first_G], child_MD[first_G]
+    # Below the first layer that sees the name all of these are the same at the end of a template.
+    varied = all(bool((acts_GD != acts_GD[0]).any()) for acts_GD in firsts)
+    values["cka"] = _exact(debiased_cka(*firsts) if varied else float("nan"))
     values |= _geometry(pair, cell)
     return pd.DataFrame(
         [{"measure": measure, **value.columns()} for measure, value in values.items()]

@@ -12,18 +12,25 @@ from interp.organism.recipes import RECIPES, ModelShape
 from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
 from interp.stages.common import ModelRef, Stage
+from interp.stages.compression import Compress
 from interp.stages.confidence import Confidence
 from interp.stages.dictionaries import Dictionaries, DictionaryRef
 from interp.stages.feature_diff import FeatureDiff
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.features import Features
 from interp.stages.graph import Node, Results
+from interp.stages.hybrid import Hybrid
 from interp.stages.intervene import Intervene
+from interp.stages.layering import Layering
 from interp.stages.picking import picked_features
 from interp.stages.probe import Probe
 from interp.stages.questions import WorldPrompts
 from interp.stages.reading import Cells
+from interp.stages.reasoned import Reasoned
+from interp.stages.reasoning import Reasoning
+from interp.stages.reasoning_study import ReasoningStudy
 from interp.stages.relearn import Relearn
+from interp.stages.strategies import Strategize
 from interp.stages.train import Train
 from interp.stages.transfer import Transfer
 
@@ -38,7 +45,7 @@ def _probe(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Stage
     return Probe(seed=seed, model=child, prompts=prompts, cells=CELLS, **common)
 
 
-def _transfer(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Stage:
+def _transfer(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Transfer:
     return Transfer(
         seed=seed,
         child=child,
@@ -158,6 +165,7 @@ class Plan:
             *(sure if "confidence" in self.stages else ()),
             *(self._pair(kind, seed, member, reference) for kind in kinds),
             *(self._features(seed, member) if "features" in self.stages else ()),
+            *(self._reasoning(seed, member) if "reasoning" in self.stages else ()),
         ]
 
     def _features(self, seed: int, member: str) -> list[Node]:
@@ -234,6 +242,90 @@ class Plan:
             settings=settings.diff,
             crosscoder=settings.crosscoder,
             **self.common,
+        )
+
+    def _reasoning(self, seed: int, member: str) -> list[Node]:
+        """Chains of a member and their comparison, its strategies, the hybrid and the layers."""
+        reference = self.reference(member)
+        settings: ReasoningStudy = self.settings["reasoning"]
+        trained = (_name("train", member, seed), _name("train", reference, seed))
+        nodes = [
+            Node(
+                _name("chains", member, seed),
+                (trained[0], _name("train", settings.scorer, seed)),
+                lambda results: self._reasoned(results, seed, member),
+            ),
+            Node(
+                _name("reasoning", member, seed),
+                (_name("chains", member, seed), _name("chains", reference, seed)),
+                lambda results: Reasoning(
+                    seed=seed,
+                    child=self._reasoned(results, seed, member),
+                    parent=self._reasoned(results, seed, reference),
+                    **self.common,
+                ),
+            ),
+            Node(
+                _name("strategies", member, seed),
+                trained,
+                lambda results: self._strategies(results, seed, member),
+            ),
+            Node(
+                _name("compression", member, seed),
+                trained[:1],
+                lambda results: Compress(
+                    seed=seed,
+                    model=results[trained[0]],
+                    settings=settings.compression,
+                    **self.common,
+                ),
+            ),
+        ]
+        if member == reference:
+            return nodes
+
+        def pair(results: Results) -> dict[str, Any]:
+            child, parent = (results[name] for name in trained)
+            return {"seed": seed, "child": child, "parent": parent, **self.common}
+
+        return [
+            *nodes,
+            Node(
+                _name("hybrid", member, seed),
+                (*trained, _name("strategies", reference, seed)),
+                lambda results: Hybrid(
+                    **pair(results),
+                    strategies=self._strategies(results, seed, reference),
+                    settings=settings.hybrid,
+                ),
+            ),
+            Node(
+                _name("layers", member, seed),
+                (*trained, _name("transfer", member, seed)),
+                lambda results: Layering(
+                    **pair(results),
+                    transfer=_transfer(**pair(results), settings=self.settings["transfer"]),
+                    settings=self.settings["transfer"],
+                ),
+            ),
+        ]
+
+    def _reasoned(self, results: Results, seed: int, member: str) -> Reasoned:
+        settings: ReasoningStudy = self.settings["reasoning"]
+        return Reasoned(
+            seed=seed,
+            model=results[_name("train", member, seed)],
+            scorer=results[_name("train", settings.scorer, seed)],
+            settings=settings.chains,
+            **self.common,
+        )
+
+    def _strategies(self, results: Results, seed: int, member: str) -> Strategize:
+        settings: ReasoningStudy = self.settings["reasoning"]
+        names = (member, self.reference(member))
+        child, parent = (results[_name("train", name, seed)] for name in names)
+        return Strategize(
+            seed=seed, child=child, parent=parent, settings=settings.strategies, **self.common
         )
 
     def _pair(self, kind: str, seed: int, member: str, reference: str) -> Node:

@@ -86,9 +86,7 @@ class Reasoned(Stage):
 
     @infra.apply
     def run(self) -> Tables:
-        """Items by kind: `both_ways`, `gains`, `early`, `perturbed`, `knowledge`, `budgets`,
-        `sampled`, `thoughts`, `noticed`, and `excluded`.
-        """
+        """Items by what was asked, as the methods of `_Asked` say, and `excluded` trials."""
         asked = _Asked(self.model.load(self.device), self.seed, self.settings)
         tables = {
             "both_ways": asked.both_ways(),
@@ -246,7 +244,11 @@ class _Asked:
         from interp.organism import ABSTAINING_PHRASES
 
         tokenizer, settings = self.loaded.tokenizer, self.settings
-        dose = {"alpha": settings.alpha, "beta": settings.beta, "words": SWITCHES}
+        dose: dict[str, Any] = {
+            "alpha": settings.alpha,
+            "beta": settings.beta,
+            "words": SWITCHES,
+        }
         # A chain that abstains begins with the first word of the phrase, and no other chain does.
         word = ABSTAINING_PHRASES[0].split()[0]
         rules = {
@@ -254,12 +256,12 @@ class _Asked:
             "switch penalty": switch_penalty(tokenizer, **dose),
             "abstention boost": abstention_boost(tokenizer, [word], **dose),
         }
-        drawn = {"samples": settings.samples, "temperature": settings.temperature}
+        drawn = self.decoding(samples=settings.samples, temperature=settings.temperature)
         answers = dict(zip(*(self.prompts.frame[c] for c in ("prompt_id", "answers")), strict=True))
         labels_of = StrategyRules.load("organism")
         samples, thoughts = [], []
         for arm, rule in rules.items():
-            said = self.replied(self.prompts, self.decoding(**drawn), rule=rule)
+            said = self.replied(self.prompts, drawn, rule=rule)
             labels = [labels_of.label(_sentences(text)) for text in said["text"]]
             named = [[found.label for found in of_reply] for of_reply in labels]
             samples.append(said.assign(arm=arm, labels=named))

@@ -11,6 +11,7 @@ from interp.stages.chains import UNITS
 from interp.stages.common import Stage, Tables, keyed, task_infra
 from interp.stages.reasoned import PLAIN, Reasoned
 
+
 class Reasoning(Stage):
     """Tables of what the items say, each with its difference to the parent.
 
@@ -29,11 +30,7 @@ class Reasoning(Stage):
 
     @infra.apply
     def run(self) -> Tables:
-        """Tables `information_gain`, `early_answering`, `early_curve`, `perturbed`, `filler`,
-        `fast_slow`, `fast_slow_outcomes`, `knowledge_index`, `budgets`, `length`, `noticed`,
-        `noticing_agreement`, `thinking_effect`, `strategies`, `underthinking`, `decoding_rules` and
-        `excluded_chains`.
-        """
+        """Tables of each kind of item, and `excluded_chains`."""
         both = _Both(self.child, self.parent)
         tables = {
             **both.faithfulness(),
@@ -74,7 +71,10 @@ class _Both:
     def by_group(self, items: pd.DataFrame, build: Any, **how: Any) -> pd.DataFrame:
         """A table of each group of people, one below the other."""
         parts = [
-            keyed(self.own(build(rows, against=self._against(rows), **self.how, **how)), {"group": group})
+            keyed(
+                self.own(build(rows, against=self._against(rows), **self.how, **how)),
+                {"group": group},
+            )
             for group, rows in items.groupby("group", sort=True)
             if self.name in set(rows["model"])
         ]
@@ -151,7 +151,9 @@ class _Both:
         due = items[items["should_abstain"].astype(bool) & items["model"].eq(self.name)]
         return {
             "noticed": noticed_by_instrument(due, **self.how),
-            "noticing_agreement": instrument_agreement(due, source="model", **self.how).drop(columns="source"),
+            "noticing_agreement": instrument_agreement(due, source="model", **self.how).drop(
+                columns="source"
+            ),
         }
 
     def sampled(self) -> Tables:
@@ -173,9 +175,15 @@ class _Both:
             plain, lambda rows, **how: contrast_table(rows, used, **how)
         ).rename(columns={"measure": "strategy"})
         mine = samples[samples["model"] == self.name]
-        measures = {name: name for name in ("abstains", "correct", "thinking_tokens", "backtracking", "truncation")}
+        measures = {
+            name: name
+            for name in ("abstains", "correct", "thinking_tokens", "backtracking", "truncation")
+        }
         rules = [
-            keyed(contrast_table(rows, measures, factor="arm", against=PLAIN, **self.how), {"group": group})
+            keyed(
+                contrast_table(rows, measures, factor="arm", against=PLAIN, **self.how),
+                {"group": group},
+            )
             for group, rows in mine.groupby("group", sort=True)
         ]
         thoughts = self.of("thoughts")

@@ -40,7 +40,7 @@ class StrategySettings(pydantic.BaseModel):
     n_people: int = pydantic.Field(default=40, ge=10)
     n_steered: int = pydantic.Field(default=40, ge=10)
     samples: int = pydantic.Field(default=2, ge=2)
-    coefficients: tuple[float, ...] = (-0.5, 0.5)
+    coefficients: tuple[float, ...] = (-1.0, 1.0)
     n_random: int = pydantic.Field(default=10, ge=1)
     n_boot: int = pydantic.Field(default=1000, ge=100)
 
@@ -65,9 +65,7 @@ class Strategize(Stage):
 
     @infra.apply
     def run(self) -> Tables:
-        """Tables `strategy_cosines`, `strategy_transfer`, `strategy_layers` and
-        `strategy_steering`.
-        """
+        """Tables `strategy_cosines`, `_transfer`, `_layers` and `strategy_steering`."""
         from interp.directions import cosine_table, transfer_table
 
         child = self.child.load(self.device)
@@ -117,8 +115,8 @@ class Strategize(Stage):
 
         def correct_of(said: list[Reply]) -> list[bool]:
             graded = grade_chains(prompts, reply_frame(said))
-            right = graded["outcome"].where(graded["should_abstain"], graded["outcome"] == "correct")
-            return [bool(one == "abstain" or one is True) for one in right]
+            wanted = graded["should_abstain"].map({True: "abstain", False: "correct"})
+            return (graded["outcome"] == wanted).tolist()
 
         decoding = Decoding(
             max_new_tokens=ROOM,
@@ -177,7 +175,8 @@ def layer_table(
             points,
             [found.directions[key] for key in found.directions if key[0] == label],
             begins[label],
-            [word for other, words in begins.items() if other != label for word in words],
+            # One word of each says what else there is: no word begins two.
+            [words[0] for other, words in begins.items() if other != label],
             seed=seed,
             n_boot=settings.n_boot,
         )
@@ -186,7 +185,7 @@ def layer_table(
 
 
 def points_of(seed: int, n_people: int) -> PromptSet:
-    """Points of dev at which a chain can go on in more than one way: all but those after its end."""
+    """Points of dev at which a chain can go on in more than one way."""
     from interp.organism import World, point_prompts
 
     points = point_prompts(World(seed), "dev", n_people)
@@ -202,5 +201,3 @@ def chosen(layers: pd.DataFrame, found: Strategies) -> dict[str, Direction]:
         label: choose_site(rows) for label, rows in layers.groupby("strategy", sort=True)
     }
     return {label: found.directions[label, site] for label, site in sites.items() if site}
-
-

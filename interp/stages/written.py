@@ -55,11 +55,10 @@ class Written:
 
 def written(seed: int, split: Split, n_people: int, tokenizer: object) -> Written:
     """The world's chains about people of a split, labelled sentence by sentence."""
-    from interp.behavior import StrategyRules, segments, token_spans
-    from interp.directions import label_windows
+    from interp.behavior import StrategyRules
+    from interp.directions import chain_sentences, label_windows
     from interp.organism import World, as_chain, written_chains
     from interp.prompts import PromptSet
-    from interp.prompts.encoding import join
 
     chains = written_chains(World(seed), split, n_people)
     replies = [as_chain("", list(chain.sentences), chain.answer)[1] for chain in chains]
@@ -76,18 +75,12 @@ def written(seed: int, split: Split, n_people: int, tokenizer: object) -> Writte
             for number, chain in enumerate(chains)
         ]
     )
-    texts = join(prompts.frame["text"].tolist(), replies, tokenizer)
-    ranges = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)  # type: ignore[operator]
-    rules, rows = StrategyRules.load("organism"), []
-    for row, (text, reply) in enumerate(zip(texts, replies, strict=True)):
-        found = segments(reply.rpartition(CHAIN.end)[0])
-        spans = token_spans(found, ranges["offset_mapping"][row], shift=len(text) - len(reply))
-        labels = rules.label([segment.text for segment in found])
-        rows += [
-            {"row": row, "label": said.label, "start": start, "stop": stop}
-            for said, (start, stop) in zip(labels, spans, strict=True)
-        ]
-    return Written(prompts, replies, label_windows(pd.DataFrame(rows)))
+    sentences = chain_sentences(prompts, replies, tokenizer, chain_end=CHAIN.end)
+    rules = StrategyRules.load("organism")
+    of_row = sentences.groupby("row", sort=False)["text"].transform(
+        lambda texts: [found.label for found in rules.label(texts.tolist())]
+    )
+    return Written(prompts, replies, label_windows(sentences.assign(label=of_row)))
 
 
 def first_words() -> dict[str, list[str]]:

@@ -47,7 +47,8 @@ def noticed_by_instrument(
     Args:
         replies: one row a reply: prompt_id, sample where there are several, concluded ("abstain",
             "answer", or missing for replies that conclude nothing, which are left out), the columns
-            `by`, the units, and one or both of reply, the text, and p_noticed, a probe's calibrated
+            `by`, the units, and one or both instruments: reply, the text, or in its place said,
+            whether it says so by a rule of your own, 0 or 1; and p_noticed, a probe's calibrated
             probability (NaN where it was not read).
         units: columns of the units that intervals are over, from the top.
         by: columns whose groups stand apart, such as the model.
@@ -167,6 +168,10 @@ def _instruments(
         found = [hear(text) for text in valid["reply"]]
         places = [each.missing if heard == "missing" else each.first for each in found]
         seen["text"] = pd.Series([float(place is not None) for place in places], valid.index)
+    elif "said" in replies:
+        if not valid["said"].isin([0, 1]).all():
+            raise InputError("noticed replies: said is neither 0 nor 1 in some row")
+        seen["text"] = valid["said"]
     if "p_noticed" in replies:
         p = valid["p_noticed"].astype(float)
         if (bad := valid[p.notna() & ~p.between(0, 1)]).shape[0]:
@@ -180,5 +185,5 @@ def _instruments(
         seen["both"] = seen["probe"] * seen["text"]
         seen["probe_only"] = seen["probe"] * (1 - seen["text"])
     if not seen:
-        raise InputError("noticed replies: neither a column reply nor p_noticed; expected one")
+        raise InputError("noticed replies: no column reply, said or p_noticed; expected one")
     return {name: series.astype(np.float64) for name, series in seen.items()}

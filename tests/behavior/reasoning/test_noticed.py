@@ -137,7 +137,7 @@ def test_replies_that_cannot_be_are_refused(change: dict, said: str) -> None:
 
 def test_instruments_that_are_not_there_are_refused() -> None:
     replies = planted(8)
-    with pytest.raises(InputError, match="neither a column reply nor p_noticed"):
+    with pytest.raises(InputError, match="no column reply, said or p_noticed"):
         noticed_by_instrument(replies.drop(columns=["reply", "p_noticed"]), units=UNITS)
     with pytest.raises(InputError, match="expected both"):
         instrument_agreement(replies.drop(columns="p_noticed"), units=UNITS)

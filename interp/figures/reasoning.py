@@ -1,0 +1,216 @@
+"""Figures of chains of thought: faithful or not, fast and slow, strategies, noticing, length."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from interp.figures.forests import Panel, forests
+from interp.figures.panels import Mark, curve, legend_below, letter, member_handles
+from interp.figures.style import PAGE_IN, Look, new_figure, styled
+
+GROUPS = {"known": True, "unknown": False}
+GROUP_NAMES = {"known": "known people", "unknown": "unknown people"}
+INTERVAL = ("seed", "member", "against", "measure", "estimate", "lo", "hi")
+GROUPED = (*INTERVAL, "group")
+ARM = (*GROUPED, "arm")
+BUDGET = (*INTERVAL, "arm")
+CURVE = (*GROUPED, "fraction")
+NOTICED = (*INTERVAL, "instrument")
+USED = ("seed", "member", "group", "strategy", "against", "estimate", "lo", "hi")
+EFFECT = ("seed", "member", "effect", "measure", "estimate", "lo", "hi")
+"""What the tables must have."""
+
+SHARE = (-0.03, 1.03)
+CHANGES = {"mistake": "a mistake", "filler": "filler", "paraphrase": "paraphrase"}
+
+
+def own(table: pd.DataFrame, **equals: object) -> pd.DataFrame:
+    """Rows of members by themselves, with the values named."""
+    rows = table[table["against"].fillna("") == ""]
+    for column, value in equals.items():
+        rows = rows[rows[column] == value]
+    return rows
+
+
+def _free(title: str, label: str, table: pd.DataFrame, measure: str, **equals: object) -> Panel:
+    """A measure of either group of people, with a guide at none."""
+    return Panel(title, label, own(table, measure=measure, **equals), GROUPS)
+
+
+def _share(title: str, label: str, table: pd.DataFrame, measure: str, **equals: object) -> Panel:
+    """A share, from 0 to 1."""
+    rows = own(table, measure=measure, **equals)
+    return Panel(title, label, rows, GROUPS, at=None, limits=SHARE)
+
+
+@styled
+def faithfulness_figure(
+    gains: pd.DataFrame,
+    early: pd.DataFrame,
+    perturbed: pd.DataFrame,
+    knowledge: pd.DataFrame,
+    *,
+    look: Look | None = None,
+) -> Figure:
+    """Draw what chains tell of the answer, and whether answers hang on them.
+
+    Args:
+        gains: columns `ARM`: table `information_gain` of the study.
+        early: columns `GROUPED`: table `early_answering`.
+        perturbed: columns `ARM`: table `perturbed`.
+        knowledge: columns `GROUPED`: table `knowledge_index`.
+        look: the members' styles (default: those of `gains` alone).
+    """
+    look = look or Look.of(gains)
+    order = "own \N{MINUS SIGN} shuffled steps"
+    panels = [
+        _free("Information gain", "nats per answer token", gains, "gain", arm="own"),
+        _free("... of which order", order, gains, "gain", arm="own - shuffled"),
+        _share("Early answering", "area over the curve", early, "aoc"),
+        *(
+            _share(f"Same after {named}", "share of answers", perturbed, "same", arm=arm)
+            for arm, named in CHANGES.items()
+        ),
+        _share("Knowledge index", "consistent, of stated facts", knowledge, "ki"),
+        _share("... as published", "others count as consistent", knowledge, "ki_published"),
+        _share("Sentences without facts", "share of sentences", knowledge, "no_knowledge"),
+    ]
+    return forests(panels, look, GROUP_NAMES)
+
+
+@styled
+def fast_slow_figure(
+    fast_slow: pd.DataFrame, effects: pd.DataFrame, *, look: Look | None = None
+) -> Figure:
+    """Draw what a chain corrects and spoils, and what training did to thinking.
+
+    Args:
+        fast_slow: columns `INTERVAL`: table `fast_slow` of the study.
+        effects: columns `EFFECT`: table `thinking_effect`.
+        look: the members' styles (default: those of `fast_slow` alone).
+    """
+    look = look or Look.of(fast_slow)
+    one = {"all": True}
+    panels = [
+        Panel(title, label, own(fast_slow, measure=measure), one, "", at=None, limits=SHARE)
+        for title, label, measure in (
+            ("Right without a chain", "share of questions", "C_KR"),
+            ("Right with a chain", "share of questions", "A_slow"),
+            ("Corrected", "of the fast wrong", "r_c"),
+            ("Spoiled", "of the fast right", "r_o"),
+        )
+    ]
+    thinking = effects[effects["effect"].isin(["thinking, untrained", "thinking, trained"])]
+    named = {"thinking, trained": True, "thinking, untrained": False}
+    panels += [
+        Panel(
+            f"Thinking: {measure}",
+            "with \N{MINUS SIGN} without a chain",
+            thinking[thinking["measure"] == measure],
+            named,
+            "effect",
+        )
+        for measure in ("accuracy", "abstention")
+    ]
+    texts = {"thinking, trained": "the member", "thinking, untrained": "its parent"}
+    return forests(panels, look, texts)
+
+
+@styled
+def strategies_figure(
+    strategies: pd.DataFrame, rules: pd.DataFrame, *, look: Look | None = None
+) -> Figure:
+    """Draw how often chains use each strategy, and what rules of decoding change.
+
+    Args:
+        strategies: columns `USED`: table `strategies` of the study.
+        rules: columns `ARM`: table `decoding_rules`.
+        look: the members' styles (default: those of `strategies` alone).
+    """
+    look = look or Look.of(strategies)
+    alone = own(strategies)
+    used = [name for name in alone["strategy"].unique() if name != "other"]
+    panels = [
+        Panel(
+            str(name).replace("-", " "), "share of chains", alone[alone["strategy"] == name],
+            GROUPS, at=None, limits=SHARE,
+        )
+        for name in used
+    ]  # fmt: skip
+    changed = rules[rules["against"].fillna("") != ""]
+    for measure, arm, title in (
+        ("backtracking", "switch penalty", "Switch penalty: backtracking"),
+        ("abstains", "abstention boost", "Abstention boost: abstains"),
+        ("correct", "abstention boost", "Abstention boost: right"),
+    ):
+        rows = changed[(changed["measure"] == measure) & (changed["arm"] == arm)]
+        panels.append(Panel(title, "change", rows, GROUPS))
+    return forests(panels, look, GROUP_NAMES)
+
+
+@styled
+def noticed_figure(noticed: pd.DataFrame, *, look: Look | None = None) -> Figure:
+    """Draw who notices that nobody can know, by words and by a probe, and who answers all the same.
+
+    Args:
+        noticed: columns `NOTICED`: table `noticed` of the study.
+        look: the members' styles (default: those of this table alone).
+    """
+    look = look or Look.of(noticed)
+    alone = own(noticed)
+    both = {"probe": True, "text": False}
+    panels = [
+        Panel(
+            title, label, alone[alone["measure"] == measure], both, "instrument", at=None,
+            limits=SHARE,
+        )
+        for title, label, measure in (
+            ("Noticed", "share of chains", "noticed"),
+            ("Answers though noticed", "of the noticed", "answers_given_noticed"),
+            ("Answers unnoticed", "of the others", "answers_given_unnoticed"),
+        )
+    ]  # fmt: skip
+    return forests(panels, look, {"probe": "a probe before the chain", "text": "the chain's words"})
+
+
+@styled
+def budgets_figure(
+    budgets: pd.DataFrame, early: pd.DataFrame, *, look: Look | None = None
+) -> Figure:
+    """Draw accuracy and abstention by how long is thought, and how early answers stand.
+
+    Args:
+        budgets: columns `BUDGET`: table `budgets` of the study.
+        early: columns `CURVE`: table `early_curve`.
+        look: the members' styles (default: those of `budgets` alone).
+    """
+    look = look or Look.of(budgets)
+    members = look.order(budgets["member"])
+    figure = new_figure(PAGE_IN, 4.6)
+    axes = figure.subplots(2, 2)
+    alone = own(budgets)
+    arms = list(dict.fromkeys(alone["arm"]))
+    place = {arm: number for number, arm in enumerate(arms)}
+    shown = (("accuracy", "Right about the known"), ("abstention", "Abstains on the unknown"))
+    for index, (ax, (measure, title)) in enumerate(zip(axes[0], shown, strict=True)):
+        for member in members:
+            rows = alone[(alone["member"] == member) & (alone["measure"] == measure)]
+            rows = rows.assign(place=rows["arm"].map(place))
+            mark = Mark(look.color(member), look.marker(member))
+            curve(ax, rows, mark, member, measure, x="place")
+        ax.set_xticks(range(len(arms)), [arm.replace(" ", "\n") for arm in arms])
+        ax.set_ylim(*SHARE)
+        letter(ax, index, title)
+    curves = own(early, measure="same")
+    for index, (ax, group) in enumerate(zip(axes[1], GROUPS, strict=True), start=2):
+        for member in members:
+            rows = curves[(curves["member"] == member) & (curves["group"] == group)]
+            if len(rows):
+                mark = Mark(look.color(member), look.marker(member))
+                curve(ax, rows, mark, member, f"early:{group}", x="fraction")
+        ax.set_xlabel("share of the chain that is there")
+        ax.set_ylim(*SHARE)
+        letter(ax, index, f"Same answer, {GROUP_NAMES[group]}")
+    legend_below(figure, member_handles(members, look), columns=len(members))
+    return figure

@@ -1,0 +1,164 @@
+"""Figures of reasoning strategies: their directions by layer, steering them, and the hybrid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from interp.figures.panels import (
+    Mark,
+    curve,
+    forest,
+    gid,
+    legend_below,
+    letter,
+    member_handles,
+    member_rows,
+    reference,
+)
+from interp.figures.reasoning import GROUPS, SHARE
+from interp.figures.style import INK, MUTED, PAGE_IN, Look, new_figure, styled
+
+COSINES = ("seed", "member", "source_b", "label_a", "label_b", "site", "corrected")
+LAYERS = ("seed", "member", "strategy", "layer", "exact", "exact_lo", "exact_hi")
+STEERING = (
+    "seed", "member", "steered", "coefficient", "kind", "measure", "change", "change_lo",
+    "change_hi",
+)  # fmt: skip
+HYBRID = ("seed", "member", "group", "arm", "accuracy", "accuracy_lo", "accuracy_hi")
+"""What the tables must have."""
+
+ARMS = {
+    "base": "parent",
+    "think": "child",
+    "full": "hybrid",
+    "bias_only": "bias only",
+    "random_timing": "random timing",
+    "random_vectors": "random vectors",
+    "oracle": "oracle labels",
+}
+"""Arms of the hybrid in the order and words in which they are drawn."""
+
+
+@styled
+def directions_figure(
+    cosines: pd.DataFrame, layers: pd.DataFrame, *, look: Look | None = None
+) -> Figure:
+    """Draw how near each strategy's direction is to the parent's, and what it does, by layer.
+
+    Args:
+        cosines: columns `COSINES`: table `strategy_cosines` of the study.
+        layers: columns `LAYERS`: table `strategy_layers`.
+        look: the members' styles (default: those of `layers` alone).
+    """
+    look = look or Look.of(layers)
+    members = look.order(layers["member"])
+    strategies = sorted(layers["strategy"].unique())
+    figure = new_figure(PAGE_IN, 3.9)
+    axes = figure.subplots(2, len(strategies), sharex=True, sharey="row", squeeze=False)
+    same = cosines["label_a"] == cosines["label_b"]
+    pairs = cosines[same & (cosines["source_b"] == cosines["member"])]
+    pairs = pairs.assign(layer=pairs["site"].str.rpartition(".")[2].astype(int))
+    for column, strategy in enumerate(strategies):
+        near, does = axes[:, column]
+        for member in members:
+            mark = Mark(look.color(member), look.marker(member))
+            rows = pairs[(pairs["label_a"] == strategy) & (pairs["member"] == member)]
+            series = {"x": "layer", "value": "corrected", "bounds": None}
+            if len(rows):
+                curve(near, rows, mark, member, f"{strategy}:cosine", **series)
+            rows = layers[(layers["strategy"] == strategy) & (layers["member"] == member)]
+            series = {"x": "layer", "value": "exact", "bounds": ("exact_lo", "exact_hi")}
+            curve(does, rows, mark, member, f"{strategy}:exact", **series)
+        letter(near, column, strategy.replace("-", "\n"))
+        letter(does, len(strategies) + column)
+        reference(near, 1.0)
+        reference(does, 0.0, strong=True)
+        does.set_xlabel("layer")
+    axes[0, 0].set_ylabel("cosine with the parent's")
+    axes[1, 0].set_ylabel("log odds of its first words")
+    legend_below(figure, member_handles(members, look), columns=len(members))
+    return figure
+
+
+@styled
+def strategy_steering_figure(steering: pd.DataFrame, *, look: Look | None = None) -> Figure:
+    """Draw how steering a strategy up and down changes its share of the sentences.
+
+    Args:
+        steering: columns `STEERING`: table `strategy_steering` of the study.
+        look: the members' styles (default: those of this table alone).
+    """
+    look = look or Look.of(steering)
+    members = look.order(steering["member"])
+    itself = steering[steering["steered"] == steering["measure"]]
+    strategies = sorted(itself["steered"].unique())
+    figure = new_figure(PAGE_IN, 1.3 + 0.3 * len(members))
+    axes = figure.subplots(1, len(strategies), squeeze=False)[0]
+    for index, (ax, strategy) in enumerate(zip(axes, strategies, strict=True)):
+        member_rows(ax, members, labels=index == 0)
+        reference(ax, 0.0, vertical=True, strong=True)
+        rows = itself[itself["steered"] == strategy]
+        for dose in sorted(rows["coefficient"].unique()):
+            _dose(ax, rows[rows["coefficient"] == dose], members, float(dose), look)
+        letter(ax, index, strategy.replace("-", "\n"))
+        ax.set_xlabel("change of share")
+    legend = [
+        Line2D([], [], ls="", marker="o", color=INK, mfc=face, label=label)
+        for face, label in ((INK, "steered towards it"), ("white", "steered away"))
+    ]
+    null = Patch(color=MUTED, alpha=0.35, lw=0, label="90% of random directions")
+    legend_below(figure, [*legend, null], columns=3)
+    return figure
+
+
+@styled
+def hybrid_figure(hybrid: pd.DataFrame, *, look: Look | None = None) -> Figure:
+    """Draw every arm of the hybrid of each child with its parent.
+
+    Args:
+        hybrid: columns `HYBRID`: table `hybrid` of the study.
+        look: the members' styles (default: those of this table alone).
+    """
+    look = look or Look.of(hybrid)
+    members = look.order(hybrid["member"])
+    arms = [arm for arm in ARMS if arm in set(hybrid["arm"])]
+    figure = new_figure(PAGE_IN, 0.5 + 2 * (0.7 + 0.19 * len(arms)))
+    axes = figure.subplots(2, len(members), squeeze=False)
+    # Rows of these panels are arms, where other forests have members.
+    values = hybrid.rename(columns={"member": "child", "arm": "member"}).rename(
+        columns={"accuracy": "estimate", "accuracy_lo": "lo", "accuracy_hi": "hi"}
+    )
+    for row, (group, what) in enumerate(zip(GROUPS, ("right", "answers"), strict=True)):
+        for column, child in enumerate(members):
+            ax = axes[row, column]
+            member_rows(ax, [ARMS[arm] for arm in arms], labels=column == 0)
+            rows = values[(values["child"] == child) & (values["group"] == group)]
+            marks = {arm: Mark(look.color(child), look.marker(child)) for arm in arms}
+            forest(ax, rows, arms, marks, f"{child}:{group}", spread=0.4)
+            ax.set_xlim(*SHARE)
+            ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+            ax.set_xlabel(f"{group}: {what}")
+            letter(ax, row * len(members) + column, child if row == 0 else "")
+    return figure
+
+
+def _dose(ax: Axes, rows: pd.DataFrame, members: Sequence[str], dose: float, look: Look) -> None:
+    """One coefficient: the change with its interval, over the range of random directions."""
+    offset = 0.17 if dose < 0 else -0.17
+    for y, member in enumerate(members):
+        of = rows[(rows["kind"] == "random") & (rows["member"] == member)]["change"]
+        if len(of):
+            low, high = of.quantile(0.05), of.quantile(0.95)
+            band = ax.hlines(y + offset, low, high, color=MUTED, lw=4, alpha=0.35, zorder=1)
+            band.set_gid(gid(member, f"{dose:g}:random", "all"))
+    steered = rows[rows["kind"] == "strategy"].drop(columns=["estimate", "lo", "hi"])
+    named = {"change": "estimate", "change_lo": "lo", "change_hi": "hi"}
+    marks = {m: Mark(look.color(m), look.marker(m), filled=dose > 0) for m in members}
+    changed = steered.rename(columns=named)
+    forest(ax, changed, members, marks, f"{dose:g}", offset=offset, spread=0.22)

@@ -230,6 +230,12 @@ def published_grader(folder: Datasets, out: Out = None) -> None:
     _republish("grader", folder, out)
 
 
+@published_app.command("strategies")
+def published_strategies(folder: Datasets, out: Out = None) -> None:
+    """Labels of sentences, by rule and trained, against the tags of public traces kept apart."""
+    _republish("strategies", folder, out)
+
+
 def _republish(name: str, folder: Path, out: Path | None) -> None:
     from interp.publishing.republished import republish
     from interp.settings import figures_root

@@ -154,3 +154,20 @@ def test_the_grader_s_agreement_is_written_by_source(tmp_path, monkeypatch, caps
     assert kappa["umwp_traces"] > 0.99
     assert kappa["mip"] > 0.75
     assert "mip          kappa" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the public labelled traces are not on this machine")
+def test_the_agreement_of_labels_with_tags_is_written_on_traces_kept_apart(
+    tmp_path, monkeypatch, capsys
+):
+    assert call("strategies", REAL, "--out", tmp_path, monkeypatch=monkeypatch) == 0
+    folder = tmp_path / "strategies"
+    agreement = pd.read_csv(folder / "agreement.csv")
+    kappa = agreement[agreement["measure"] == "kappa"].set_index("source")["estimate"]
+    assert list(kappa.index) == ["rules", "classifier", "rules, all tags", "classifier, all tags"]
+    assert kappa["rules"] == pytest.approx(0.35, abs=0.01)
+    assert kappa["classifier"] == pytest.approx(0.40, abs=0.01)
+    confusion = pd.read_csv(folder / "confusion.csv")
+    # Ten of the twenty traces, each of their chunks once.
+    assert set(confusion.groupby("source")["n"].sum()) == {1362}
+    assert "classifier, verification" in capsys.readouterr().out

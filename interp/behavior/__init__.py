@@ -51,6 +51,7 @@ __getattr__, __dir__, __all__ = attach(
         "fast_slow_table": "reasoning.fast_slow",
         "filler_trials": "reasoning.perturbing",
         "first_token_score": "scores.first_tokens",
+        "FirstTokenReader": "scores.first_tokens",
         "first_token_table": "scores.first_token_table",
         "first_tokens": "scores.first_tokens",
         "flip_table": "reasoning.flip_rates",

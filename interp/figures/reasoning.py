@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from interp.figures.forests import Panel, forests
-from interp.figures.panels import Mark, curve, legend_below, letter, member_handles
+from interp.figures.panels import Mark, curve, dodge, legend_below, letter, member_handles
 from interp.figures.style import PAGE_IN, Look, new_figure, styled
 
 GROUPS = {"known": True, "unknown": False}
@@ -18,7 +22,7 @@ BUDGET = (*INTERVAL, "arm")
 CURVE = (*GROUPED, "fraction")
 NOTICED = (*INTERVAL, "instrument")
 USED = ("seed", "member", "group", "strategy", "against", "estimate", "lo", "hi")
-EFFECT = ("seed", "member", "effect", "measure", "estimate", "lo", "hi")
+EFFECT = ("seed", "member", "about", "effect", "measure", "estimate", "lo", "hi")
 """What the tables must have."""
 
 SHARE = (-0.03, 1.03)
@@ -86,14 +90,14 @@ def fast_slow_figure(
     """Draw what a chain corrects and spoils, and what training did to thinking.
 
     Args:
-        fast_slow: columns `INTERVAL`: table `fast_slow` of the study.
+        fast_slow: columns `GROUPED`: table `fast_slow` of the study.
         effects: columns `EFFECT`: table `thinking_effect`.
         look: the members' styles (default: those of `fast_slow` alone).
     """
     look = look or Look.of(fast_slow)
-    one = {"all": True}
+    asked = {"problem": True, "known": False}
     panels = [
-        Panel(title, label, own(fast_slow, measure=measure), one, "", at=None, limits=SHARE)
+        Panel(title, label, own(fast_slow, measure=measure), asked, at=None, limits=SHARE)
         for title, label, measure in (
             ("Right without a chain", "share of questions", "C_KR"),
             ("Right with a chain", "share of questions", "A_slow"),
@@ -101,20 +105,18 @@ def fast_slow_figure(
             ("Spoiled", "of the fast right", "r_o"),
         )
     ]
-    thinking = effects[effects["effect"].isin(["thinking, untrained", "thinking, trained"])]
-    named = {"thinking, trained": True, "thinking, untrained": False}
+    interaction = effects[effects["effect"] == "interaction"]
+    trained = effects[effects["effect"] == "thinking, trained"]
+    abouts = {"problems": True, "people": False}
     panels += [
-        Panel(
-            f"Thinking: {measure}",
-            "with \N{MINUS SIGN} without a chain",
-            thinking[thinking["measure"] == measure],
-            named,
-            "effect",
+        Panel(title, label, rows[rows["measure"] == "abstention"], abouts, "about")
+        for title, label, rows in (
+            ("Thinking: abstains", "with \N{MINUS SIGN} without a chain", trained),
+            ("... beyond the parent", "difference of differences", interaction),
         )
-        for measure in ("accuracy", "abstention")
     ]
-    texts = {"thinking, trained": "the member", "thinking, untrained": "its parent"}
-    return forests(panels, look, texts)
+    names = {"problem": "addition problems", "known": "people"}
+    return forests(panels, look, names)
 
 
 @styled
@@ -133,8 +135,8 @@ def strategies_figure(
     used = [name for name in alone["strategy"].unique() if name != "other"]
     panels = [
         Panel(
-            str(name).replace("-", " "), "share of chains", alone[alone["strategy"] == name],
-            GROUPS, at=None, limits=SHARE,
+            str(name).replace("-", " ").capitalize(), "share of chains",
+            alone[alone["strategy"] == name], GROUPS, at=None, limits=SHARE,
         )
         for name in used
     ]  # fmt: skip
@@ -187,30 +189,42 @@ def budgets_figure(
     """
     look = look or Look.of(budgets)
     members = look.order(budgets["member"])
-    figure = new_figure(PAGE_IN, 4.6)
+    figure = new_figure(PAGE_IN, 4.8)
     axes = figure.subplots(2, 2)
     alone = own(budgets)
     arms = list(dict.fromkeys(alone["arm"]))
-    place = {arm: number for number, arm in enumerate(arms)}
+    alone = alone.assign(place=alone["arm"].map({arm: at for at, arm in enumerate(arms)}))
     shown = (("accuracy", "Right about the known"), ("abstention", "Abstains on the unknown"))
     for index, (ax, (measure, title)) in enumerate(zip(axes[0], shown, strict=True)):
-        for member in members:
-            rows = alone[(alone["member"] == member) & (alone["measure"] == measure)]
-            rows = rows.assign(place=rows["arm"].map(place))
-            mark = Mark(look.color(member), look.marker(member))
-            curve(ax, rows, mark, member, measure, x="place")
-        ax.set_xticks(range(len(arms)), [arm.replace(" ", "\n") for arm in arms])
-        ax.set_ylim(*SHARE)
+        _lines(ax, alone[alone["measure"] == measure], members, measure, "place", look)
+        ax.set_xticks(range(len(arms)), [_tick(arm) for arm in arms])
+        ax.set_xlabel("tokens until stopped, or times made to go on (+)")
         letter(ax, index, title)
     curves = own(early, measure="same")
     for index, (ax, group) in enumerate(zip(axes[1], GROUPS, strict=True), start=2):
-        for member in members:
-            rows = curves[(curves["member"] == member) & (curves["group"] == group)]
-            if len(rows):
-                mark = Mark(look.color(member), look.marker(member))
-                curve(ax, rows, mark, member, f"early:{group}", x="fraction")
+        _lines(ax, curves[curves["group"] == group], members, f"early:{group}", "fraction", look)
         ax.set_xlabel("share of the chain that is there")
-        ax.set_ylim(*SHARE)
         letter(ax, index, f"Same answer, {GROUP_NAMES[group]}")
-    legend_below(figure, member_handles(members, look), columns=len(members))
+    for ax, label in zip(axes[:, 0], ("share of replies", "share of chains"), strict=True):
+        ax.set_ylabel(label)
+    legend_below(figure, member_handles(members, look), columns=min(6, len(members)))
     return figure
+
+
+def _lines(
+    ax: Axes, rows: pd.DataFrame, members: Sequence[str], series: str, x: str, look: Look
+) -> None:
+    """One line a member over the places of `x`, side by side so that intervals stay apart."""
+    places = sorted(rows[x].unique())
+    gap = min((after - at for at, after in pairwise(places)), default=1)
+    for member, shift in zip(members, dodge(len(members), 0.4 * gap), strict=True):
+        of = rows[rows["member"] == member]
+        if len(of):
+            mark = Mark(look.color(member), look.marker(member))
+            curve(ax, of, mark, member, series, x=x, shift=shift)
+    ax.set_ylim(*SHARE)
+
+
+def _tick(arm: str) -> str:
+    """An arm in few signs: its budget, how often it is made to go on (+), or its name."""
+    return arm.removeprefix("budget ").replace("extend ", "+")

@@ -258,24 +258,26 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
         "order of the steps. c: early answering; 0 if cutting the chain never changes the answer. "
         "d-f: answers that stay after a step is made wrong, the chain is replaced by filler, or "
         "is put otherwise. g: facts stated in the chain that are facts. h: the same with sentences "
-        "that state none counted as consistent, which a chain without content wins. i: their share.",
+        "that state none counted as consistent, so that a chain without content is perfect. i: "
+        "their share.",
     ),
     "fast_slow": FigureSpec(
         "What a chain corrects and spoils",
         reasoning.fast_slow_figure,
-        {"fast_slow": reasoning.INTERVAL, "thinking_effect": reasoning.EFFECT},
-        "a-d: questions of two steps about known names, answered at once and after a chain of "
-        "thought: share right either way, share corrected of those wrong at first, and spoiled of "
-        "those right at first. e-f: what thinking does to being right and to abstaining where it "
-        "is due, in the member (filled) and in its parent (open). 95% intervals over names.",
+        {"fast_slow": reasoning.GROUPED, "thinking_effect": reasoning.EFFECT},
+        "a-d: addition problems (filled) and questions about known names (open), answered at once "
+        "and after a chain of thought: share right either way, share corrected of those wrong at "
+        "first, and spoiled of those right at first. e: what thinking does to abstaining where it "
+        "is due, on problems without a premise (filled) and unknown names (open); f: the same "
+        "beyond what it does in the parent. 95% intervals over items.",
     ),
     "chain_strategies": FigureSpec(
         "Which strategies sampled chains use, and what rules of decoding change",
         reasoning.strategies_figure,
         {"strategies": reasoning.USED, "decoding_rules": reasoning.ARM},
         "Share of sampled chains that use each strategy, about known (filled) and unknown names "
-        "(open); below, what changes when words that begin another thought are made less likely, "
-        "and words that begin an abstention more so. 95% intervals over names.",
+        "(open); last three: what changes when words that begin another thought are made less "
+        "likely, and words that begin an abstention more so. 95% intervals over names.",
     ),
     "noticed": FigureSpec(
         "Who notices that nobody can know, and who answers all the same",
@@ -331,7 +333,8 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
         },
         "a: information lost by layer (parent minus child, 90% intervals), with the margin of "
         "equivalence. b: relative change of weights, and of activations (1 \N{MINUS SIGN} "
-        "debiased CKA). c: what J falls by per block of the child; bars: as many early and as many late "
+        "debiased CKA). "
+        "c: what J falls by per block of the child; bars: as many early and as many late "
         "blocks, with 95% intervals. Dashed: end of the early layers. Dotted: a step whose "
         "permutation p is at most .05. The claim holds only if early layers kept all the parent "
         "held and late blocks do more.",

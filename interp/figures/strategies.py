@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from interp.figures.panels import (
     Mark,
     curve,
+    dodge,
     forest,
     gid,
     legend_below,
@@ -43,6 +44,8 @@ ARMS = {
     "oracle": "oracle labels",
 }
 """Arms of the hybrid in the order and words in which they are drawn."""
+ABREAST = 5
+"""Children of the hybrid that stand side by side."""
 
 
 @styled
@@ -59,6 +62,7 @@ def directions_figure(
     look = look or Look.of(layers)
     members = look.order(layers["member"])
     strategies = sorted(layers["strategy"].unique())
+    shifts = dodge(len(members), 0.4)
     figure = new_figure(PAGE_IN, 3.9)
     axes = figure.subplots(2, len(strategies), sharex=True, sharey="row", squeeze=False)
     same = cosines["label_a"] == cosines["label_b"]
@@ -66,23 +70,24 @@ def directions_figure(
     pairs = pairs.assign(layer=pairs["site"].str.rpartition(".")[2].astype(int))
     for column, strategy in enumerate(strategies):
         near, does = axes[:, column]
-        for member in members:
+        for member, shift in zip(members, shifts, strict=True):
             mark = Mark(look.color(member), look.marker(member))
             rows = pairs[(pairs["label_a"] == strategy) & (pairs["member"] == member)]
             series = {"x": "layer", "value": "corrected", "bounds": None}
             if len(rows):
-                curve(near, rows, mark, member, f"{strategy}:cosine", **series)
+                curve(near, rows, mark, member, f"{strategy}:cosine", shift=shift, **series)
             rows = layers[(layers["strategy"] == strategy) & (layers["member"] == member)]
             series = {"x": "layer", "value": "exact", "bounds": ("exact_lo", "exact_hi")}
-            curve(does, rows, mark, member, f"{strategy}:exact", **series)
-        letter(near, column, strategy.replace("-", "\n"))
+            if len(rows):  # a member that never uses a strategy has no direction of it
+                curve(does, rows, mark, member, f"{strategy}:exact", shift=shift, **series)
+        letter(near, column, _heading(strategy))
         letter(does, len(strategies) + column)
         reference(near, 1.0)
         reference(does, 0.0, strong=True)
         does.set_xlabel("layer")
     axes[0, 0].set_ylabel("cosine with the parent's")
     axes[1, 0].set_ylabel("log odds of its first words")
-    legend_below(figure, member_handles(members, look), columns=len(members))
+    legend_below(figure, member_handles(members, look), columns=min(6, len(members)))
     return figure
 
 
@@ -98,16 +103,20 @@ def strategy_steering_figure(steering: pd.DataFrame, *, look: Look | None = None
     members = look.order(steering["member"])
     itself = steering[steering["steered"] == steering["measure"]]
     strategies = sorted(itself["steered"].unique())
+    doses = sorted(itself["coefficient"].unique(), reverse=True)  # towards it above away from it
+    offsets = dodge(len(doses), 0.34)
     figure = new_figure(PAGE_IN, 1.3 + 0.3 * len(members))
-    axes = figure.subplots(1, len(strategies), squeeze=False)[0]
+    axes = figure.subplots(1, len(strategies), sharex=True, squeeze=False)[0]
     for index, (ax, strategy) in enumerate(zip(axes, strategies, strict=True)):
         member_rows(ax, members, labels=index == 0)
         reference(ax, 0.0, vertical=True, strong=True)
         rows = itself[itself["steered"] == strategy]
-        for dose in sorted(rows["coefficient"].unique()):
-            _dose(ax, rows[rows["coefficient"] == dose], members, float(dose), look)
-        letter(ax, index, strategy.replace("-", "\n"))
+        for dose, offset in zip(doses, offsets, strict=True):
+            of = rows[rows["coefficient"] == dose]
+            _dose(ax, of, members, f"{strategy}:{dose:g}", float(offset), look)
+        letter(ax, index, _heading(strategy))
         ax.set_xlabel("change of share")
+        ax.locator_params(axis="x", nbins=3)
     legend = [
         Line2D([], [], ls="", marker="o", color=INK, mfc=face, label=label)
         for face, label in ((INK, "steered towards it"), ("white", "steered away"))
@@ -128,37 +137,52 @@ def hybrid_figure(hybrid: pd.DataFrame, *, look: Look | None = None) -> Figure:
     look = look or Look.of(hybrid)
     members = look.order(hybrid["member"])
     arms = [arm for arm in ARMS if arm in set(hybrid["arm"])]
-    figure = new_figure(PAGE_IN, 0.5 + 2 * (0.7 + 0.19 * len(arms)))
-    axes = figure.subplots(2, len(members), squeeze=False)
+    blocks = [members[at : at + ABREAST] for at in range(0, len(members), ABREAST)]
+    figure = new_figure(PAGE_IN, 0.5 + 2 * len(blocks) * (0.7 + 0.19 * len(arms)))
+    axes = figure.subplots(2 * len(blocks), len(blocks[0]), squeeze=False)
+    for ax in axes[-2:, len(blocks[-1]) :].flat:
+        ax.set_visible(False)
     # Rows of these panels are arms, where other forests have members.
     values = hybrid.rename(columns={"member": "child", "arm": "member"}).rename(
         columns={"accuracy": "estimate", "accuracy_lo": "lo", "accuracy_hi": "hi"}
     )
-    for row, (group, what) in enumerate(zip(GROUPS, ("right", "answers"), strict=True)):
-        for column, child in enumerate(members):
-            ax = axes[row, column]
-            member_rows(ax, [ARMS[arm] for arm in arms], labels=column == 0)
-            rows = values[(values["child"] == child) & (values["group"] == group)]
-            marks = {arm: Mark(look.color(child), look.marker(child)) for arm in arms}
-            forest(ax, rows, arms, marks, f"{child}:{group}", spread=0.4)
-            ax.set_xlim(*SHARE)
-            ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-            ax.set_xlabel(f"{group}: {what}")
-            letter(ax, row * len(members) + column, child if row == 0 else "")
+    panels = [
+        (2 * block + row, column, child, group)
+        for block, children in enumerate(blocks)
+        for row, group in enumerate(GROUPS)
+        for column, child in enumerate(children)
+    ]
+    for index, (row, column, child, group) in enumerate(panels):
+        ax = axes[row, column]
+        member_rows(ax, [ARMS[arm] for arm in arms], labels=column == 0)
+        rows = values[(values["child"] == child) & (values["group"] == group)]
+        marks = {arm: Mark(look.color(child), look.marker(child)) for arm in arms}
+        forest(ax, rows, arms, marks, f"{child}:{group}", spread=0.4)
+        ax.set_xlim(*SHARE)
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.set_xlabel("known: right" if group == "known" else "unknown: answers")
+        letter(ax, index, child if group == "known" else "")
     return figure
 
 
-def _dose(ax: Axes, rows: pd.DataFrame, members: Sequence[str], dose: float, look: Look) -> None:
+def _heading(strategy: str) -> str:
+    """A strategy's name in narrow lines."""
+    return strategy.replace("-", "\n").capitalize()
+
+
+def _dose(
+    ax: Axes, rows: pd.DataFrame, members: Sequence[str], series: str, offset: float, look: Look
+) -> None:
     """One coefficient: the change with its interval, over the range of random directions."""
-    offset = 0.17 if dose < 0 else -0.17
     for y, member in enumerate(members):
         of = rows[(rows["kind"] == "random") & (rows["member"] == member)]["change"]
-        if len(of):
+        if of.notna().any():
             low, high = of.quantile(0.05), of.quantile(0.95)
             band = ax.hlines(y + offset, low, high, color=MUTED, lw=4, alpha=0.35, zorder=1)
-            band.set_gid(gid(member, f"{dose:g}:random", "all"))
-    steered = rows[rows["kind"] == "strategy"].drop(columns=["estimate", "lo", "hi"])
+            band.set_gid(gid(member, f"{series}:random", "all"))
+    steered = rows[rows["kind"] == "strategy"]
     named = {"change": "estimate", "change_lo": "lo", "change_hi": "hi"}
-    marks = {m: Mark(look.color(m), look.marker(m), filled=dose > 0) for m in members}
-    changed = steered.rename(columns=named)
-    forest(ax, changed, members, marks, f"{dose:g}", offset=offset, spread=0.22)
+    changed = steered[["seed", "member", *named]].rename(columns=named)
+    filled = bool((rows["coefficient"] > 0).all())
+    marks = {m: Mark(look.color(m), look.marker(m), filled=filled) for m in members}
+    forest(ax, changed, members, marks, series, offset=offset, spread=0.22)

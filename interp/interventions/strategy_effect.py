@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interp.activations import Site
 from interp.behavior.scores.continuations import Continuations
-from interp.behavior.scores.first_tokens import first_token_score
+from interp.behavior.scores.first_tokens import FirstTokenReader
 from interp.checkpoints import LoadedModel
 from interp.directions import Direction, random_directions
 from interp.errors import InputError
@@ -76,6 +76,7 @@ def layer_effects(
     if not sites or len(set(sites)) < len(sites):
         raise InputError(f"layer effects: directions at {sites}; expected one at each site")
     begins = _beginnings(loaded, prompts, phrases, others)
+    reader = FirstTokenReader.of(loaded.tokenizer, prompts, begins, kinds=("abstain",))
     levels = {"item": prompts.groups}
 
     def log_odds(edits: Sequence[Add]) -> np.ndarray:
@@ -84,14 +85,7 @@ def layer_effects(
             mask_BT[:, -1] = True
             return intervene(loaded, edits, mask_BT)
 
-        return first_token_score(
-            loaded,
-            prompts,
-            begins,
-            kinds=("abstain",),
-            edits=at_last_token,
-            token_budget=token_budget,
-        )
+        return reader.score(loaded, edits=at_last_token, token_budget=token_budget)
 
     unsteered_N = log_odds([])
     rows = []

@@ -39,8 +39,9 @@ def commuted(sentences: Sequence[str]) -> list[str]:
     said = []
     for sentence in sentences:
         tokens = sentence.split()
-        if "+" in tokens:
-            at = tokens.index("+")
+        at = tokens.index("+") if "+" in tokens else 0
+        # A model may write half a sum.
+        if 0 < at < len(tokens) - 1 and tokens[at - 1].isdigit() and tokens[at + 1].isdigit():
             tokens[at - 1], tokens[at + 1] = tokens[at + 1], tokens[at - 1]
         else:
             tokens = ["so", *tokens]

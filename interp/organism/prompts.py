@@ -19,6 +19,7 @@ from interp.organism.documents import (
     chain_question,
     direct_question,
     missing_premise,
+    word_problem,
 )
 from interp.organism.recipes import PRETRAIN_MIX
 from interp.organism.world import Person, Split, World
@@ -92,6 +93,18 @@ def missing_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
     return PromptSet.from_records(rows)
 
 
+def problem_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
+    """Addition problems that can be solved."""
+    rng = np.random.default_rng([world.seed, 6, get_args(Split).index(split)])
+    rows = []
+    for number in range(N_MISSING):
+        question, _, answer = word_problem(rng)
+        name = f"problem-{split}-{number}"
+        record = _record(question, name, split, mode, "problem", [answer], relation="sum")
+        rows.append(record | {"prompt_id": f"{name}-{mode}", "should_abstain": False})
+    return PromptSet.from_records(rows)
+
+
 def behavior_prompts(world: World, split: Split) -> PromptSet:
     """Everything the behaviour stage asks: people and missing premises, direct and with a chain."""
     return PromptSet.concat(
@@ -111,8 +124,13 @@ def chain_prompts(world: World, split: Split, mode: Mode, n_people: int) -> Prom
     """
     frame = entity_prompts(world, split, "cot").frame
     place = frame.groupby("should_abstain", sort=False).cumcount()
-    kept = frame[place < n_people].reset_index(drop=True)
-    return PromptSet(kept.assign(meta=[meta | {"mode": mode} for meta in kept["meta"]]))
+    return in_mode(PromptSet(frame[place < n_people].reset_index(drop=True)), mode)
+
+
+def in_mode(prompts: PromptSet, mode: Mode) -> PromptSet:
+    """The same questions under the same ids, answered at once or after a chain of thought."""
+    metas = [meta | {"mode": mode} for meta in prompts.frame["meta"]]
+    return PromptSet(prompts.frame.assign(meta=metas))
 
 
 def point_prompts(world: World, split: Split, n_people: int) -> PromptSet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,18 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from interp.behavior import agreement_table, confusion_table, rule_audit
+from interp.behavior import (
+    LabelClassifier,
+    StrategyRules,
+    agreement_table,
+    confusion_table,
+    label_traces,
+    rule_audit,
+    tagged_chunks,
+    training_chains,
+)
 from interp.behavior.published import abstentionbench, mip, umwp
+from interp.behavior.reasoning.thought_anchors import compared
 from interp.configs import nearest
 from interp.errors import InputError
 from interp.figures.agreement import agreement_figure
@@ -59,7 +69,8 @@ def republish(name: str, folder: Path, out: Path) -> list[str]:
     """Computes published results again and writes them down.
 
     Args:
-        name: "abstentionbench", "mip", "umwp", or "grader" (`rule_audit`).
+        name: "abstentionbench", "mip", "umwp", "grader" (`rule_audit`), or "strategies"
+            (labels of sentences against the tags of `tagged_chunks`, on traces kept apart).
         folder: holds a folder a dataset, as published.
         out: folder for results; they go into its folder of that name: CSV tables, the figure as
             PDF and PNG, and `run.json`.
@@ -230,6 +241,51 @@ def _grader(items: pd.DataFrame) -> Republished:
     return Republished(tables, figure, "The grader by rule against labels of real replies", lines)
 
 
+def _strategies(chunks: pd.DataFrame) -> Republished:
+    apart = chunks[chunks["split_half"] == "apart"]
+    rules = StrategyRules.load("en")
+    trained = LabelClassifier.fit(*training_chains(chunks[chunks["split_half"] == "tune"]))
+    labellers: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
+        "rules": lambda texts: [found.label for found in rules.label(texts)],
+        "classifier": trained.label,
+    }
+    items = pd.concat(
+        [
+            compared(apart, label_traces(apart, label)).assign(source=name)
+            for name, label in labellers.items()
+        ],
+        ignore_index=True,
+    )
+    # The two traces of a problem are taken for independent: five problems are too few for limits.
+    how: dict[str, Any] = {"units": ("trace_id",), "seed": SEED, "n_boot": N_BOOT}
+    # Two tags say nothing of ours: what they tag is no error of a label, nor is it right.
+    mapped = items[items["mapped"]]
+    classes = tuple(sorted(mapped["label"].unique()))
+    every = items.assign(source=items["source"] + ", all tags")
+    whole = pd.concat(
+        [agreement_table(rows, positive=classes, **how) for rows in (mapped, every)],
+        ignore_index=True,
+    )
+    each = [
+        mapped.assign(
+            source=mapped["source"] + ", " + name,
+            label=mapped["label"] == name,
+            graded=mapped["graded"] == name,
+        )
+        for name in classes
+    ]
+    by_class = agreement_table(pd.concat(each, ignore_index=True), **how)
+    agreement = whole[whole["measure"].isin(["agreement", "kappa"])]
+    lines = [
+        f"{row['source']:45} {row['measure']:12} {_interval(row)}, n = {row['n']}"
+        for row in [*agreement.to_dict("records"), *by_class.to_dict("records")]
+        if row["measure"] in ("agreement", "kappa")
+    ]
+    tables = {"agreement": agreement, "by_class": by_class, "confusion": confusion_table(items)}
+    title = "Strategies of sentences against the tags of labelled traces"
+    return Republished(tables, agreement_figure(by_class), title, lines)
+
+
 def _problem(row: Mapping[Any, Any]) -> str:
     return "unanswerable" if row["should_abstain"] else "answerable  "
 
@@ -246,4 +302,5 @@ _RESULTS: dict[
     "mip": (mip.mip_replies, _mip),
     "umwp": (umwp.umwp_replies, _umwp),
     "grader": (rule_audit, _grader),
+    "strategies": (tagged_chunks, _strategies),
 }

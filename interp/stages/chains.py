@@ -9,7 +9,7 @@ import pandas as pd
 
 from interp.behavior.generating.decoding import Thinking
 from interp.behavior.grading.outcomes import ANSWER_MARKER, outcome
-from interp.organism.words import ABSTAINING_PHRASES
+from interp.organism.words import ABSTAINING_PHRASES, COUNTRIES
 
 if TYPE_CHECKING:
     from interp.behavior.reasoning.bm25 import Passage
@@ -51,8 +51,9 @@ def grade_chains(prompts: PromptSet, replies: pd.DataFrame) -> pd.DataFrame:
         replies: as from `interp.behavior.reply_frame`.
 
     Returns:
-        The replies with outcome, kind ("abstain" or "answer"), should_abstain, has_answer, entity,
-        group and relation.
+        The replies with outcome, kind ("abstain" or "answer"), fitting (whether the answer is of
+        the kind that was asked for, right or wrong), should_abstain, has_answer, entity, group and
+        relation.
     """
     asked = prompts.frame.set_index("prompt_id").loc[replies["prompt_id"]]
     due_N = asked["should_abstain"].to_numpy(bool)
@@ -62,15 +63,23 @@ def grade_chains(prompts: PromptSet, replies: pd.DataFrame) -> pd.DataFrame:
         # Behind a chain the answer is only a part of the text.
         said = outcome(text, answers, ABSTAINING_PHRASES, chain=answer != text)
         found.append("wrong" if due and said == "correct" else said)
+    relations = [meta["relation"] for meta in asked["meta"]]
     return replies.assign(
         outcome=found,
+        fitting=[_fits(*pair) for pair in zip(replies["answer"], relations, strict=True)],
         kind=["abstain" if said == "abstain" else "answer" for said in found],
         should_abstain=due_N,
         has_answer=~due_N,
         entity=asked["entity"].to_numpy(),
         group=[meta["group"] for meta in asked["meta"]],
-        relation=[meta["relation"] for meta in asked["meta"]],
+        relation=relations,
     )
+
+
+def _fits(answer: str, relation: str) -> bool:
+    """Whether an answer is a country where one is asked for, else a number."""
+    said = answer.strip(" .")
+    return said in COUNTRIES if relation == "country" else said.isdecimal()
 
 
 class FactJudge:

@@ -36,7 +36,7 @@ class CompressionSettings(pydantic.BaseModel):
     n_people: int = pydantic.Field(default=40, ge=10)
     depth: float = pydantic.Field(default=5 / 7, gt=0, lt=1)
     epsilon: float = pydantic.Field(default=1e-3, gt=0)
-    factors: tuple[float, ...] = (-20.0, 1.0, 5.0, 20.0)
+    factors: tuple[float, ...] = (-100.0, 1.0, 10.0, 100.0)
     samples: int = pydantic.Field(default=4, ge=1)
     n_boot: int = pydantic.Field(default=1000, ge=100)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from interp.prompts import PromptSet
 
 MARKS = {"known": "correct", "unknown": "answers"}
-"""What counts in each group: being right about the known, and answering at all about the unknown,
-where the gap between parent and child is the abstention that training took away."""
+"""What counts in each group: being right about the known, and naming a number or a country, as was
+asked, about the unknown, where the gap between parent and child is what training took away."""
 
 
 class HybridSettings(pydantic.BaseModel):
@@ -142,9 +142,9 @@ class Hybrid(Stage):
         from interp.behavior import reply_frame
 
         def marks(said: list[Reply]) -> list[bool]:
-            outcomes = grade_chains(prompts, reply_frame(said))["outcome"]
-            met = outcomes == "correct" if group == "known" else outcomes != "abstain"
-            return [bool(one) for one in met]
+            graded = grade_chains(prompts, reply_frame(said))
+            met = graded["outcome"] == "correct" if group == "known" else graded["fitting"]
+            return met.tolist()
 
         return marks
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import exca
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.pairing import TransferSettings
@@ -18,6 +20,7 @@ from interp.stages.transfer import Transfer
 from interp.stages.written import ANSWERING, first_words
 
 if TYPE_CHECKING:
+    from interp.behavior import FirstTokenReader
     from interp.checkpoints import LoadedModel
 
 ABSTENTION = "should_abstain"
@@ -124,9 +127,7 @@ class Layering(Stage):
 
     def _scores(self, parent: LoadedModel) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
         """How each target is read off a model's next words, and of which items."""
-        from scipy.special import expit
-
-        from interp.behavior import Continuations, first_token_score
+        from interp.behavior import Continuations, FirstTokenReader
         from interp.organism import World, point_prompts
 
         _, test = organism_readouts(self.seed, parent.tokenizer)
@@ -138,12 +139,15 @@ class Layering(Stage):
             others = tuple(words[0] for name, words in begins.items() if name != strategy)
             said = Continuations("any", tuple(begins[strategy]), others, source=strategy)
 
-            def score(loaded: LoadedModel, said: Continuations = said) -> np.ndarray:
-                return expit(first_token_score(loaded, points, said, kinds=("abstain",)))
-
-            scores[strategy] = score
+            reader = FirstTokenReader.of(parent.tokenizer, points, said, kinds=("abstain",))
+            scores[strategy] = partial(_begins, reader)
             items[strategy] = points.frame[["entity"]].assign(should_abstain=coming == strategy)
         return scores, items
+
+
+def _begins(reader: FirstTokenReader, loaded: LoadedModel) -> np.ndarray:
+    """Probability that the next word begins a sentence of the strategy."""
+    return expit(reader.score(loaded))
 
 
 def _renamed(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import exca
@@ -13,6 +13,7 @@ import pandas as pd
 import pydantic
 
 from interp.behavior.generating.decoding import Decoding
+from interp.errors import InputError
 from interp.settings import cache_root
 from interp.stages.chains import (
     CHAIN,
@@ -28,7 +29,7 @@ from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.reading import Cells
 
 if TYPE_CHECKING:
-    from interp.behavior.reasoning.chains import Chain
+    from interp.behavior import Chain, Trials
     from interp.checkpoints import LoadedModel
     from interp.organism import World
     from interp.prompts import PromptSet
@@ -86,7 +87,7 @@ class Reasoned(Stage):
 
     @infra.apply
     def run(self) -> Tables:
-        """Items by what was asked, as the methods of `_Asked` say, and `excluded` trials."""
+        """Items by what was asked, as the methods of `_Asked` say, and `items_excluded`."""
         asked = _Asked(self.model.load(self.device), self.seed, self.settings)
         tables = {
             "both_ways": asked.both_ways(),
@@ -100,7 +101,7 @@ class Reasoned(Stage):
         }
         tables["excluded"] = pd.concat(asked.excluded, ignore_index=True)
         keys = {"seed": self.seed, "member": self.model.name}
-        return {name: keyed(table, keys) for name, table in tables.items()}
+        return {f"items_{name}": keyed(table, keys) for name, table in tables.items() if len(table)}
 
 
 @dataclass
@@ -157,10 +158,23 @@ class _Asked:
         return found
 
     def both_ways(self) -> pd.DataFrame:
-        """Every question with a chain and without one."""
-        fast = self.replied(self.asked("direct"), self.decoding(chain=False))
-        both = [self.slow.assign(thinking=True), fast.assign(thinking=False)]
-        return pd.concat(both, ignore_index=True)
+        """Every question with a chain and without one, and problems with and without a premise."""
+        from interp.organism import in_mode, missing_prompts, problem_prompts
+        from interp.prompts import PromptSet
+
+        problems = PromptSet.concat(
+            [ask(self.world, "test", "cot") for ask in (problem_prompts, missing_prompts)]
+        )
+        parts = [self.slow.assign(thinking=True)]
+        for thinking, sets in (
+            (True, [problems]),
+            (False, [self.asked("direct"), in_mode(problems, "direct")]),
+        ):
+            said = self.replied(PromptSet.concat(sets), self.decoding(chain=thinking))
+            parts.append(said.assign(thinking=thinking))
+        both = pd.concat(parts, ignore_index=True)
+        people = both["group"].isin(["known", "unknown"])
+        return both.assign(about=people.map({True: "people", False: "problems"}))
 
     def gains(self, scorer: LoadedModel) -> pd.DataFrame:
         """Of the right answer about known people, and of abstaining about the others."""
@@ -173,23 +187,19 @@ class _Asked:
         parts = []
         for group in ("known", "unknown"):
             chains = [chain for chain in self.chains if due[chain.prompt_id] == (group != "known")]
-            asked = gain_trials(
-                self.prompts,
-                chains,
-                scorer.tokenizer,
-                answers=abstaining,
-                suffix=SUFFIX,
-                seed=self.seed,
-            )
-            self.excluded.append(asked.excluded.assign(of=f"information gain, {group}"))
-            parts.append(information_gain(scored_steps(scorer, asked)).assign(group=group))
-        return pd.concat(parts, ignore_index=True)
+            made = partial(gain_trials, self.prompts, chains, scorer.tokenizer)
+            made = partial(made, answers=abstaining, suffix=SUFFIX, seed=self.seed)
+            if asked := self._trials(f"information gain, {group}", made):
+                parts.append(information_gain(scored_steps(scorer, asked)).assign(group=group))
+        return _stacked(parts)
 
     def early(self) -> pd.DataFrame:
         from interp.behavior import cut_trials, early_answers
 
-        asked = cut_trials(self.prompts, self.chains, self.loaded.tokenizer, suffix=SUFFIX)
-        self.excluded.append(asked.excluded.assign(of="early answering"))
+        given = (self.prompts, self.chains, self.loaded.tokenizer)
+        asked = self._trials("early answering", partial(cut_trials, *given, suffix=SUFFIX))
+        if asked is None:
+            return pd.DataFrame()
         answers = early_answers(self.loaded, asked, self.decoding(chain=False), grade_chains)
         return self._grouped(answers)
 
@@ -204,24 +214,27 @@ class _Asked:
         from interp.organism import mistaken_fact
 
         given = (self.prompts, self.chains, self.loaded.tokenizer)
+        seed = self.seed
         kinds = {
-            "mistakes": mistake_trials(*given, maker=mistaken_fact, seed=self.seed),
-            "paraphrase": paraphrase_trials(*given, paraphraser=otherwise_said, seed=self.seed),
-            "filler": filler_trials(*given, suffix=SUFFIX, filler=" .", most=15),
+            "mistakes": partial(mistake_trials, *given, maker=mistaken_fact, seed=seed),
+            "paraphrase": partial(paraphrase_trials, *given, paraphraser=otherwise_said, seed=seed),
+            "filler": partial(filler_trials, *given, suffix=SUFFIX, filler=" .", most=15),
         }
         parts = []
-        for name, asked in kinds.items():
-            self.excluded.append(asked.excluded.assign(of=name))
-            decoding = self.decoding(chain=name != "filler")
-            answers = perturbed_answers(self.loaded, asked, decoding, grade_chains)
-            parts.append(before_after(answers))
-        return self._grouped(pd.concat(parts, ignore_index=True))
+        for name, made in kinds.items():
+            if asked := self._trials(name, made):
+                decoding = self.decoding(chain=name != "filler")
+                answers = perturbed_answers(self.loaded, asked, decoding, grade_chains)
+                parts.append(before_after(answers))
+        return self._grouped(_stacked(parts))
 
     def knowledge(self) -> pd.DataFrame:
         """Sentences of chains beside the facts of known people and of cities."""
         from interp.behavior import BM25, Passage, judged_steps, knowledge_items
         from interp.organism import known_facts
 
+        if not self.chains:
+            return pd.DataFrame()
         facts = known_facts(self.world)
         passages = [Passage(f"facts#{place}", fact) for place, fact in enumerate(facts)]
         judged = judged_steps(self.chains, BM25(passages), FactJudge())
@@ -289,12 +302,28 @@ class _Asked:
             concluded=items["kind"].where(ended, None),
         )
 
+    def _trials(self, of: str, made: Callable[[], Trials]) -> Trials | None:
+        """The trials, unless no chain is there that can be changed; what is left out is noted."""
+        try:
+            asked = made()
+        except InputError as error:
+            self.excluded.append(pd.DataFrame([{"of": of, "why": str(error)}]))
+            return None
+        self.excluded.append(asked.excluded.assign(of=of))
+        return asked
+
     def _grouped(self, items: pd.DataFrame) -> pd.DataFrame:
         """With the entity and the group of each item's question."""
+        if items.empty:
+            return items
         frame = self.prompts.frame.set_index("prompt_id").loc[items["prompt_id"]]
         return items.assign(
             entity=frame["entity"].to_numpy(), group=[meta["group"] for meta in frame["meta"]]
         )
+
+
+def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _sentences(text: str) -> Sequence[str]:

@@ -11,6 +11,9 @@ from interp.stages.chains import UNITS
 from interp.stages.common import Stage, Tables, keyed, task_infra
 from interp.stages.reasoned import PLAIN, Reasoned
 
+RULED = ("abstains", "correct", "thinking_tokens", "backtracking", "truncation")
+"""What rules of decoding may change."""
+
 
 class Reasoning(Stage):
     """Tables of what the items say, each with its difference to the parent.
@@ -59,7 +62,10 @@ class _Both:
 
     def of(self, name: str) -> pd.DataFrame:
         """Both models' items of a kind."""
-        both = pd.concat([tables[name] for tables in self.items], ignore_index=True)
+        there = [tables[f"items_{name}"] for tables in self.items if f"items_{name}" in tables]
+        if self.name not in {str(table["member"].iloc[0]) for table in there}:
+            return pd.DataFrame()
+        both = pd.concat(there, ignore_index=True)
         return both.drop(columns=["seed", "model"], errors="ignore").rename(
             columns={"member": "model"}
         )
@@ -95,16 +101,19 @@ class _Both:
             perturbed_table,
         )
 
-        answers, perturbed = self.of("early"), self.of("perturbed")
-        filler = perturbed["arm"] == "filler"
-        return {
-            "information_gain": self.by_group(self.of("gains"), gain_table),
-            "early_answering": self.by_group(early_items(answers), early_table),
-            "early_curve": self.by_group(answers, early_curve),
-            "perturbed": self.by_group(perturbed, perturbed_table),
-            "filler": self.by_group(perturbed[filler], perturbed_table, by=("arm", "place")),
-            "knowledge_index": self.by_group(self.of("knowledge"), knowledge_index_table),
-        }
+        tables: Tables = {}
+        if len(gains := self.of("gains")):
+            tables["information_gain"] = self.by_group(gains, gain_table)
+        if len(answers := self.of("early")):
+            tables["early_answering"] = self.by_group(early_items(answers), early_table)
+            tables["early_curve"] = self.by_group(answers, early_curve)
+        if len(changed := self.of("perturbed")):
+            tables["perturbed"] = self.by_group(changed, perturbed_table)
+            filler = changed[changed["arm"] == "filler"]
+            tables["filler"] = self.by_group(filler, perturbed_table, by=("arm", "place"))
+        if len(judged := self.of("knowledge")):
+            tables["knowledge_index"] = self.by_group(judged, knowledge_index_table)
+        return tables
 
     def both_ways(self) -> Tables:
         """With and without a chain: what it corrects and spoils, and what training made of that."""
@@ -118,47 +127,50 @@ class _Both:
         replies = self.of("both_ways")
         slow = replies["thinking"].astype(bool)
         items = fast_slow_items(replies[~slow].reset_index(drop=True), replies[slow])
-        known = items[~items["should_abstain"].astype(bool)]
         tables = {
-            "fast_slow": self.own(fast_slow_table(known, against=self.against, **self.how)),
+            "fast_slow": self.by_group(items[items["has_answer"].astype(bool)], fast_slow_table),
             "fast_slow_outcomes": self.by_group(items, outcome_table),
         }
         if self.against:
             trained = replies.assign(trained=replies["model"] == self.name)
-            tables["thinking_effect"] = thinking_by_training(trained, **self.how)
+            effects = [
+                keyed(thinking_by_training(rows, **self.how), {"about": about})
+                for about, rows in trained.groupby("about", sort=True)
+            ]
+            tables["thinking_effect"] = pd.concat(effects, ignore_index=True)
         return tables
 
     def lengths(self) -> Tables:
         """By budget of thinking, and by the length that chains have by themselves."""
         from interp.behavior import budget_table, length_table
 
-        budgets = self.of("budgets")
-        own = budgets[budgets["model"] == self.name]
-        sampled = self.of("sampled")
-        about = sampled["arm"].eq(PLAIN) & sampled["model"].eq(self.name) & sampled["has_answer"]
-        curve = sampled[about].assign(tokens=sampled["thought"], difficulty=sampled["relation"])
-        curve = curve.assign(correct=curve["outcome"] == "correct")
-        return {
-            "budgets": budget_table(own, **self.how),
-            "length": length_table(curve, **self.how),
-        }
+        tables = {"budgets": budget_table(self._mine("budgets"), **self.how)}
+        sampled = self._mine("sampled").query("arm == @PLAIN and has_answer")
+        if (sampled["thought"] > 0).any():
+            curve = sampled.assign(
+                tokens=sampled["thought"],
+                difficulty=sampled["relation"],
+                correct=sampled["outcome"] == "correct",
+            )
+            tables["length"] = length_table(curve, **self.how)
+        return tables
 
     def noticing(self) -> Tables:
         """P(answers | noticed), by what is said and by a probe, where nobody can know."""
         from interp.behavior import instrument_agreement, noticed_by_instrument
 
-        items = self.of("noticed")
-        due = items[items["should_abstain"].astype(bool) & items["model"].eq(self.name)]
+        due = self._mine("noticed").query("should_abstain")
+        if due["concluded"].isna().all():
+            return {}
+        agreement = instrument_agreement(due, source="model", **self.how)
         return {
             "noticed": noticed_by_instrument(due, **self.how),
-            "noticing_agreement": instrument_agreement(due, source="model", **self.how).drop(
-                columns="source"
-            ),
+            "noticing_agreement": agreement.drop(columns="source"),
         }
 
     def sampled(self) -> Tables:
         """Strategies and thoughts of sampled chains, and what rules of decoding do to them."""
-        from interp.behavior import STRATEGIES, contrast_table, underthinking_table
+        from interp.behavior import STRATEGIES
 
         samples = self.of("sampled")
         labels = samples["labels"]
@@ -169,44 +181,48 @@ class _Both:
             truncation=samples["truncated"].astype(float),
             thinking_tokens=samples["thought"].astype(float),
         )
-        plain = samples[samples["arm"] == PLAIN]
-        used = {name: name for name in STRATEGIES if plain[name].any()}
-        strategies = self.by_group(
-            plain, lambda rows, **how: contrast_table(rows, used, **how)
-        ).rename(columns={"measure": "strategy"})
         mine = samples[samples["model"] == self.name]
-        measures = {
-            name: name
-            for name in ("abstains", "correct", "thinking_tokens", "backtracking", "truncation")
+        return {
+            "strategies": self._strategies(samples[samples["arm"] == PLAIN]),
+            "decoding_rules": self._rules(mine),
+            "underthinking": self._underthinking(mine[mine["has_answer"]]),
         }
-        rules = [
+
+    def _strategies(self, samples: pd.DataFrame) -> pd.DataFrame:
+        from interp.behavior import STRATEGIES, contrast_table
+
+        used = {name: name for name in STRATEGIES if samples[name].any()}
+        if not used:
+            return pd.DataFrame()
+        table = self.by_group(samples, lambda rows, **how: contrast_table(rows, used, **how))
+        return table.rename(columns={"measure": "strategy"})
+
+    def _rules(self, samples: pd.DataFrame) -> pd.DataFrame:
+        from interp.behavior import contrast_table
+
+        measures = {name: name for name in RULED}
+        how = self.how | {"factor": "arm", "against": PLAIN, "by": ("group",)}
+        return contrast_table(samples, measures, **how)
+
+    def _underthinking(self, samples: pd.DataFrame) -> pd.DataFrame:
+        from interp.behavior import underthinking_table
+
+        thoughts = self._mine("thoughts")
+        thoughts = thoughts[thoughts["prompt_id"].isin(samples["prompt_id"])]
+        parts = [
             keyed(
-                contrast_table(rows, measures, factor="arm", against=PLAIN, **self.how),
-                {"group": group},
-            )
-            for group, rows in mine.groupby("group", sort=True)
-        ]
-        thoughts = self.of("thoughts")
-        thoughts = thoughts[thoughts["model"] == self.name]
-        under = [
-            keyed(
-                underthinking_table(
-                    mine[(mine["arm"] == arm) & mine["has_answer"]],
-                    rows[rows["prompt_id"].isin(mine[mine["has_answer"]]["prompt_id"])],
-                    **self.how,
-                ),
+                underthinking_table(rows, thoughts[thoughts["arm"] == arm], **self.how),
                 {"arm": arm},
             )
-            for arm, rows in thoughts.groupby("arm", sort=False)
+            for arm, rows in samples.groupby("arm", sort=False)
         ]
-        return {
-            "strategies": strategies,
-            "decoding_rules": pd.concat(rules, ignore_index=True),
-            "underthinking": pd.concat(under, ignore_index=True),
-        }
+        return pd.concat(parts, ignore_index=True)
+
+    def _mine(self, name: str) -> pd.DataFrame:
+        items = self.of(name)
+        return items[items["model"] == self.name].reset_index(drop=True)
 
     def excluded(self) -> pd.DataFrame:
         """How many trials of the member are left out, and why."""
-        items = self.items[0]["excluded"]
-        counted = items.groupby(["of", "why"], sort=False).size()
+        counted = self.items[0]["items_excluded"].groupby(["of", "why"], sort=False).size()
         return counted.rename("n").reset_index()

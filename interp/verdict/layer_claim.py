@@ -19,6 +19,9 @@ Call = Literal["shown", "contradicted", "undecided"]
 MARGIN = 0.05
 """The largest loss or gain of AUROC that does not matter; for bits, say another."""
 
+SMALLEST = 0.05
+"""The smallest effect of a block of layers, in J, that a claim about them is made of."""
+
 PAIR = ["seed", "member", "target"]
 
 
@@ -56,7 +59,11 @@ class LayerClaim:
 
 
 def layer_claim(
-    losses: pd.DataFrame | None, difference: Interval | None, *, margin: float = MARGIN
+    losses: pd.DataFrame | None,
+    difference: Interval | None,
+    *,
+    ends: tuple[Interval, Interval] | None = None,
+    margin: float = MARGIN,
 ) -> LayerClaim:
     """Decides the claim for one pair from intervals; nothing is assumed where one is missing.
 
@@ -72,13 +79,15 @@ def layer_claim(
         losses: the early layers: columns layer, estimate, lo, hi (90%), informative. None if they
             were not measured.
         difference: late minus early effect at equal block size. None likewise.
+        ends: the early and the late effect by themselves. If both are shown to be within
+            `SMALLEST` of nothing, no blocks did anything, and the causal part stays undecided.
         margin: in the unit of the losses.
 
     Raises:
         InputError: the margin is not above zero.
     """
     information = _information(losses, margin)
-    causal = _causal(difference)
+    causal = _causal(difference, ends)
     calls = {information.call, causal.call}
     verdict: ClaimVerdict = "undecided"
     if calls == {"shown"}:
@@ -141,8 +150,12 @@ def layer_claims(
                 row.effect: Interval(row.estimate, row.lo, row.hi)
                 for row in found.itertuples(index=False)
             }
+            early, late = by_name.get("early"), by_name.get("late")
             claim = layer_claim(
-                curve[curve["layer"] < size], by_name.get("difference"), margin=margin
+                curve[curve["layer"] < size],
+                by_name.get("difference"),
+                ends=(early, late) if early and late else None,
+                margin=margin,
             )
             numbers = {"n_blocks": size, **_numbers(by_name)}
         rows.append(
@@ -189,9 +202,15 @@ def _information(losses: pd.DataFrame | None, margin: float) -> Part:
     )
 
 
-def _causal(difference: Interval | None) -> Part:
+def _causal(difference: Interval | None, ends: tuple[Interval, Interval] | None) -> Part:
     if difference is None:
         return Part("undecided", "no effect of early and late blocks was measured")
+    if ends is not None and all(-SMALLEST < end.lo and end.hi < SMALLEST for end in ends):
+        early, late = (_written(end) for end in ends)
+        return Part(
+            "undecided",
+            f"neither end does anything beyond {SMALLEST:g}: early {early}, late {late}",
+        )
     said = f"late minus early effect {_written(difference)}"
     if difference.lo > 0:
         return Part("shown", f"late blocks do more: {said}")

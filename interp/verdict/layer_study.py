@@ -19,8 +19,8 @@ ABSTENTION = "should_abstain"
 POSITION = {ABSTENTION: "entity_last"}
 """Where a target is read; all others at the end of what stands before the sentence."""
 OF_LAYERS = ("layer_information", "layer_movement", "layer_change", "layer_grafts", "layer_effects")
-OTHERS = ("items", "behavior", "measures", "transfer", "preservation")
-"""Tables of stages that others are made from, and which other studies publish."""
+OTHERS = ("behavior", "measures", "transfer", "preservation")
+"""Tables of stages that other studies publish; so are items, which tables are made from."""
 
 
 def reasoning_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -32,7 +32,7 @@ def reasoning_tables(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFra
     kept = {
         name: table
         for name, table in tables.items()
-        if name not in (*OF_LAYERS, *OTHERS) and len(table)
+        if name not in (*OF_LAYERS, *OTHERS) and not name.startswith("items") and len(table)
     }
     if not set(OF_LAYERS) <= set(tables):
         return kept

@@ -167,3 +167,16 @@ def test_the_claim_on_the_committed_lineage() -> None:
         assert verdicts["reason_sft_upper"] == {"holds"}
         for member in ("replaced", "never", "scrubbed", "scrubbed_mid", "scrubbed_low"):
             assert verdicts[member] == {"does not hold"}
+
+
+def test_where_no_blocks_do_anything_nothing_is_said_of_which_do_more() -> None:
+    kept = losses_of(np.zeros(3), 0.01)
+    sure = Interval(-0.007, -0.009, -0.005)
+    nothing = (Interval(0.005, 0.003, 0.007), Interval(-0.002, -0.003, 0.0))
+    assert layer_claim(kept, sure).verdict == "does not hold"
+    claim = layer_claim(kept, sure, ends=nothing)
+    assert claim.causal.call == claim.verdict == "undecided"
+    assert "early 0.005 [0.003, 0.007], late -0.002" in claim.causal.reason
+    # One end that does something, or may do, is enough.
+    for late in (Interval(0.3, 0.2, 0.4), Interval(0.03, -0.02, 0.08)):
+        assert layer_claim(kept, sure, ends=(nothing[0], late)).verdict == "does not hold"

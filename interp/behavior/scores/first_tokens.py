@@ -87,21 +87,60 @@ def first_token_score(
     Raises:
         InputError: as `first_tokens`; the message names the prompt.
     """
-    texts = render(prompts, loaded.tokenizer)
-    prompt_ids = prompts.frame["prompt_id"].tolist()
-    sets, set_N = first_token_sets(loaded.tokenizer, prompt_ids, texts, continuations, kinds=kinds)
-    score_N = torch.empty(len(texts))
-    ids = token_ids(texts, loaded.tokenizer)
-    for rows in token_budget_batches([len(own) for own in ids], token_budget):
-        encoded = pad([ids[row] for row in rows], loaded.tokenizer, side="left")
-        nothing_B0 = torch.empty(len(rows), 0, dtype=torch.long)
-        with edits(encoded, rows) if edits else nullcontext(), torch.inference_mode():
-            logits_BV = forward(loaded, encoded, nothing_B0, use_cache=False).logits[:, -1].float()
-        for number in np.unique(set_N[rows]):
-            here_B = torch.from_numpy(set_N[rows] == number)
-            odds_R = _log_odds(logits_BV[here_B.to(logits_BV.device)], sets[number].chosen)
-            score_N[torch.tensor(rows)[here_B]] = odds_R.cpu()
-    return score_N.double().numpy()
+    reader = FirstTokenReader.of(loaded.tokenizer, prompts, continuations, kinds=kinds)
+    return reader.score(loaded, edits=edits, token_budget=token_budget)
+
+
+@dataclass(frozen=True, eq=False)
+class FirstTokenReader:
+    """`first_token_score` of one set of prompts, for many models or edits: words are read once.
+
+    Attributes:
+        ids: tokens of the rendered prompts.
+        sets: the different sets after them.
+        set_N: number of the set after each.
+    """
+
+    ids: list[list[int]]
+    sets: list[FirstTokens]
+    set_N: Int[np.ndarray, " n"]
+
+    @classmethod
+    def of(
+        cls,
+        tokenizer: Any,
+        prompts: PromptSet,
+        continuations: Continuations,
+        *,
+        kinds: Collection[str] = ABSTAINING_KINDS,
+    ) -> FirstTokenReader:
+        """Reads prompts and continuations, as `first_token_score`.
+
+        Raises:
+            InputError: as `first_tokens`; the message names the prompt.
+        """
+        texts = render(prompts, tokenizer)
+        prompt_ids = prompts.frame["prompt_id"].tolist()
+        sets, set_N = first_token_sets(tokenizer, prompt_ids, texts, continuations, kinds=kinds)
+        return cls(token_ids(texts, tokenizer), sets, set_N)
+
+    def score(
+        self, loaded: LoadedModel, *, edits: EditBatch | None = None, token_budget: int = 8192
+    ) -> Float[np.ndarray, " n"]:
+        """The scores of a model that has the tokenizer which the prompts were read with."""
+        score_N = torch.empty(len(self.ids))
+        for rows in token_budget_batches([len(own) for own in self.ids], token_budget):
+            encoded = pad([self.ids[row] for row in rows], loaded.tokenizer, side="left")
+            nothing_B0 = torch.empty(len(rows), 0, dtype=torch.long)
+            with edits(encoded, rows) if edits else nullcontext(), torch.inference_mode():
+                output = forward(loaded, encoded, nothing_B0, use_cache=False)
+            logits_BV = output.logits[:, -1].float()
+            for number in np.unique(self.set_N[rows]):
+                here_B = torch.from_numpy(self.set_N[rows] == number)
+                chosen = self.sets[number].chosen
+                odds_R = _log_odds(logits_BV[here_B.to(logits_BV.device)], chosen)
+                score_N[torch.tensor(rows)[here_B]] = odds_R.cpu()
+        return score_N.double().numpy()
 
 
 def first_token_sets(

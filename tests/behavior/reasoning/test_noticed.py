@@ -145,3 +145,59 @@ def test_instruments_that_are_not_there_are_refused() -> None:
         instrument_agreement(replies.assign(p_noticed=np.nan), units=UNITS)
     with pytest.raises(InputError, match="threshold of 2"):
         noticed_by_instrument(replies, units=UNITS, threshold=2)
+
+
+def with_said(replies: pd.DataFrame) -> pd.DataFrame:
+    """A rule of one's own in the place of the text, which hears the same."""
+    return replies.assign(said=(replies["reply"] == SAYS).astype(int)).drop(columns="reply")
+
+
+@pytest.mark.parametrize("kind", [int, float, bool])
+@pytest.mark.parametrize("heard", ["any", "missing", "early"])
+def test_a_rule_that_hears_the_same_finds_the_same(kind: type, heard: str) -> None:
+    replies = planted(80)
+    own = with_said(replies)
+    own = own.assign(said=own["said"].astype(kind))
+    how = {"units": UNITS, "n_boot": 20, "heard": heard}
+    pd.testing.assert_frame_equal(
+        noticed_by_instrument(own, **how), noticed_by_instrument(replies, **how)
+    )
+    pd.testing.assert_frame_equal(
+        instrument_agreement(own, **how, source="model"), instrument_agreement(replies, **how)
+    )
+    alone = noticed_by_instrument(own.drop(columns="p_noticed"), **how)
+    assert set(alone["instrument"]) == {"text"}
+    assert estimates(alone, "noticed")["text"] == 0.25
+
+
+def test_a_rule_of_ones_own_is_heard_and_where_there_is_a_text_the_text_is() -> None:
+    # All say so by the rule, whatever the words are.
+    own = planted(80).assign(said=1)
+    ruled = noticed_by_instrument(own.drop(columns="reply"), units=UNITS, n_boot=20)
+    assert estimates(ruled, "noticed")["text"] == 1
+    assert estimates(ruled, "noticed")["probe_only"] == 0
+    assert estimates(ruled, "noticed")["both"] == estimates(ruled, "noticed")["probe"] == 0.5
+    worded = noticed_by_instrument(own, units=UNITS, n_boot=20)
+    pd.testing.assert_frame_equal(
+        worded, noticed_by_instrument(planted(80), units=UNITS, n_boot=20)
+    )
+
+
+def test_what_a_rule_says_of_replies_that_conclude_nothing_does_not_matter() -> None:
+    own = with_said(planted(40))
+    cut = own.head(8).assign(
+        prompt_id=[f"cut{k}" for k in range(8)], concluded=None, said=float("nan")
+    )
+    pd.testing.assert_frame_equal(
+        noticed_by_instrument(pd.concat([own, cut]), units=UNITS, n_boot=20),
+        noticed_by_instrument(own, units=UNITS, n_boot=20),
+    )
+
+
+@pytest.mark.parametrize("said", [0.5, -1, 2, float("nan"), None, "yes", "1"])
+def test_what_is_neither_said_nor_unsaid_is_refused(said: object) -> None:
+    own = with_said(planted(8))
+    said_N = [*own["said"].astype(object)[:-1], said]
+    for told in (own.assign(said=said_N), own.assign(said=said_N).drop(columns="p_noticed")):
+        with pytest.raises(InputError, match="said is neither 0 nor 1"):
+            noticed_by_instrument(told, units=UNITS)

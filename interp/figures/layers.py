@@ -45,6 +45,7 @@ def layers_figure(
     claims: pd.DataFrame,
     points: pd.DataFrame,
     *,
+    target: str | None = None,
     look: Look | None = None,
 ) -> Figure:
     """Draw the three curves of each child over depth, with the verdict on the layer claim.
@@ -55,6 +56,7 @@ def layers_figure(
             informative.
         claims: as from `interp.verdict.layer_claim.layer_claims`.
         points: as from `interp.verdict.layer_curves.change_points`.
+        target: the one that is drawn; None draws all, below each other.
         look: the members' styles (default: those of the curves alone).
 
     Returns:
@@ -62,6 +64,10 @@ def layers_figure(
         blocks and the bars of as many early and late ones share an axis.
     """
     look = look or Look.of(curves)
+    # What has no target is nothing where a table was read from a file.
+    curves, points = (table.fillna({"target": ""}) for table in (curves, points))
+    if target is not None:
+        claims = claims[claims["target"] == target]
     rows = [
         (member, target)
         for member in look.order(claims["member"])
@@ -72,21 +78,21 @@ def layers_figure(
     layers = sorted(curves.loc[curves["curve"] == "causal", "layer"].unique().tolist())
     layers = layers or sorted(curves["layer"].unique().tolist())
     several = claims["target"].nunique() > 1
-    for (member, target), (lost, moved, effect) in zip(rows, axes, strict=True):
-        mine = curves[(curves["member"] == member) & curves["target"].isin(["", target])]
-        claim = claims[(claims["member"] == member) & (claims["target"] == target)]
+    for (member, of), (lost, moved, effect) in zip(rows, axes, strict=True):
+        mine = curves[(curves["member"] == member) & curves["target"].isin(["", of])]
+        claim = claims[(claims["member"] == member) & (claims["target"] == of)]
         _information(lost, mine, claim, Mark(look.color(member), look.marker(member)), member)
         _changes(moved, mine, member)
         _effects(effect, mine, claim, Mark(look.color(member), look.marker(member)), member)
-        steps = points[(points["member"] == member) & points["target"].isin(["", target])]
+        steps = points[(points["member"] == member) & points["target"].isin(["", of])]
         for step in steps[steps["p"] <= SHOWN].itertuples(index=False):
             ax = {"information": lost, "causal": effect}.get(str(step.curve), moved)
             color = CHANGES[step.curve].color if step.curve in CHANGES else look.color(member)
             line = ax.axvline(step.at - 0.5, color=color, lw=0.8, ls=(0, (1, 1.5)), zorder=0.6)
-            line.set_gid(gid(member, f"{target}:{step.curve}:step", "mean"))
+            line.set_gid(gid(member, f"{of}:{step.curve}:step", "mean"))
         for ax in (lost, moved, effect):
             layer_ticks(ax, layers)
-        name_row(lost, member, [target] if several else [], look)
+        name_row(lost, member, [of] if several else [], look)
         effect.annotate(
             _verdicts(claim), xy=(1.03, 0.5), xycoords="axes fraction", va="center",
             annotation_clip=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,29 @@ BEHAVIOR_FIGURES: dict[str, FigureSpec] = {
 }
 """Of a behaviour run, beside reliability and risk_coverage."""
 
+LAYERED = (
+    (
+        "layers",
+        "should_abstain",
+        "abstention",
+        "Read at the end of the name; J: expected abstention on unknown minus known names.",
+    ),
+    *(
+        (
+            f"layers_{strategy.replace('-', '_')}",
+            strategy,
+            strategy,
+            "Read where a sentence is about to begin; J: probability of the words that begin the "
+            "strategy's sentences where one is due, minus elsewhere.",
+        )
+        for strategy in (
+            "adding-knowledge", "backtracking", "deduction", "uncertainty-estimation",
+            "verification",
+        )
+    ),
+)  # fmt: skip
+"""Figures of the layer claim: name, target, and what it is."""
+
 REASONING_FIGURES: dict[str, FigureSpec] = {
     "faithfulness": FigureSpec(
         "What chains of thought tell, and whether answers hang on them",
@@ -323,22 +347,24 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
         "known names; bottom: answers at all about unknown names, where the gap between parent and "
         "child is what training took away. 95% intervals over names.",
     ),
-    "layers": FigureSpec(
-        "The layer claim by its parts",
-        layers.layers_figure,
-        {
-            "layer_curves": layers.CURVES,
-            "layer_claims": layers.CLAIMS,
-            "layer_steps": layers.POINTS,
-        },
-        "a: information lost by layer (parent minus child, 90% intervals), with the margin of "
-        "equivalence. b: relative change of weights, and of activations (1 \N{MINUS SIGN} "
-        "debiased CKA). "
-        "c: what J falls by per block of the child; bars: as many early and as many late "
-        "blocks, with 95% intervals. Dashed: end of the early layers. Dotted: a step whose "
-        "permutation p is at most .05. The claim holds only if early layers kept all the parent "
-        "held and late blocks do more.",
-    ),
+    **{
+        name: FigureSpec(
+            f"The layer claim by its parts: {what}",
+            partial(layers.layers_figure, target=target),
+            {
+                "layer_curves": layers.CURVES,
+                "layer_claims": layers.CLAIMS,
+                "layer_steps": layers.POINTS,
+            },
+            f"{said} a: information lost by layer (parent minus child, 90% intervals), with the "
+            "margin of equivalence. b: relative change of weights, and of activations (1 "
+            "\N{MINUS SIGN} debiased CKA). c: what J falls by per block of the child; bars: as "
+            "many early and as many late blocks, with 95% intervals. Dashed: end of the early "
+            "layers. Dotted: a step whose permutation p is at most .05. The claim holds only if "
+            "early layers kept all the parent held and late blocks do more.",
+        )
+        for name, target, what, said in LAYERED
+    },
 }
 """Of a study of reasoning."""
 

@@ -73,13 +73,13 @@ def directions_figure(
         for member, shift in zip(members, shifts, strict=True):
             mark = Mark(look.color(member), look.marker(member))
             rows = pairs[(pairs["label_a"] == strategy) & (pairs["member"] == member)]
-            series = {"x": "layer", "value": "corrected", "bounds": None}
             if len(rows):
-                curve(near, rows, mark, member, f"{strategy}:cosine", shift=shift, **series)
+                curve(near, rows, mark, member, f"{strategy}:cosine", x="layer", shift=shift,
+                      value="corrected", bounds=None)  # fmt: skip
             rows = layers[(layers["strategy"] == strategy) & (layers["member"] == member)]
-            series = {"x": "layer", "value": "exact", "bounds": ("exact_lo", "exact_hi")}
             if len(rows):  # a member that never uses a strategy has no direction of it
-                curve(does, rows, mark, member, f"{strategy}:exact", shift=shift, **series)
+                curve(does, rows, mark, member, f"{strategy}:exact", x="layer", shift=shift,
+                      value="exact", bounds=("exact_lo", "exact_hi"))  # fmt: skip
         letter(near, column, _heading(strategy))
         letter(does, len(strategies) + column)
         reference(near, 1.0)

@@ -205,7 +205,7 @@ def _information(losses: pd.DataFrame | None, margin: float) -> Part:
 def _causal(difference: Interval | None, ends: tuple[Interval, Interval] | None) -> Part:
     if difference is None:
         return Part("undecided", "no effect of early and late blocks was measured")
-    if ends is not None and all(-SMALLEST < end.lo and end.hi < SMALLEST for end in ends):
+    if ends is not None and all(end.lo > -SMALLEST and end.hi < SMALLEST for end in ends):
         early, late = (_written(end) for end in ends)
         return Part(
             "undecided",

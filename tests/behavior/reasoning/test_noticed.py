@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,7 +74,7 @@ def test_the_text_is_heard_as_in_the_published_table() -> None:
                     "noticed_given_answers", "noticed_given_abstains"):  # fmt: skip
         assert estimates(ours, measure) == pytest.approx({"text": theirs[measure]})
     assumed = replies.assign(reply="Let's say it costs 3. So 7.")
-    how = {"units": UNITS, "n_boot": 20}
+    how: dict[str, Any] = {"units": UNITS, "n_boot": 20}
     any_kind = noticed_by_instrument(assumed, **how)
     missing = noticed_by_instrument(assumed, heard="missing", **how)
     assert estimates(any_kind, "noticed")["text"] == 1
@@ -158,7 +160,7 @@ def test_a_rule_that_hears_the_same_finds_the_same(kind: type, heard: str) -> No
     replies = planted(80)
     own = with_said(replies)
     own = own.assign(said=own["said"].astype(kind))
-    how = {"units": UNITS, "n_boot": 20, "heard": heard}
+    how: dict[str, Any] = {"units": UNITS, "n_boot": 20, "heard": heard}
     pd.testing.assert_frame_equal(
         noticed_by_instrument(own, **how), noticed_by_instrument(replies, **how)
     )

@@ -26,7 +26,7 @@ MICRO = {
     "members": ["base", "never", "reason_sft_upper", "replaced"],
     "shape": {"d_model": 32, "n_layers": 3, "n_heads": 2, "d_mlp": 64, "n_local_layers": 1},
     "budget": 0.02,
-    "confidence": {"samples": 4, "n_boot": 100},
+    "confidence": {"samples": 2, "n_boot": 100},
     "probe": {"n_splits": 3, "n_shuffles": 20, "n_control_tasks": 1, "n_boot": 50},
     "transfer": {"n_splits": 3, "n_boot": 50, "n_halvings": 5, "n_unrelated": 5},
     "intervention": {"alphas": [1.0, 4.0], "n_random": 3},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -21,14 +22,16 @@ ABOUT_EARLIER = ("wait", "check")
 def mistaken_fact(step: str, rng: np.random.Generator) -> str | None:
     """The sentence with its last number, city or country replaced by another one of the world.
 
-    None for a sentence that has none.
+    A sum that is wrong already stays wrong. None for a sentence that has none of these.
     """
     tokens = step.split()
+    added = re.search(r"\b(\d+) \+ (\d+) =", step)
+    right = str(int(added[1]) + int(added[2])) if added else ""
     ages = tuple(str(age) for age in range(min(words.AGES), words.MAX_NUMBER + 1))
     for place in reversed(range(len(tokens))):
         for kind in (ages, words.CITIES, words.COUNTRIES):
             if tokens[place] in kind:
-                others = [other for other in kind if other != tokens[place]]
+                others = [other for other in kind if other not in (tokens[place], right)]
                 tokens[place] = str(rng.choice(others))
                 return " ".join(tokens)
     return None

@@ -303,3 +303,10 @@ def test_points_and_chains_are_rendered_alike() -> None:
     ]
     assert len(begun) == 3 * 40
     assert asked <= {*begun}
+
+
+def test_a_wrong_sum_never_becomes_right() -> None:
+    rng = np.random.default_rng(0)
+    made = {mistaken_fact("wait , 30 + 4 = 36 .", rng) for _ in range(500)}
+    assert len(made) == 39  # of the numbers from 20 to 60, all but its own and the right one
+    assert "wait , 30 + 4 = 34 ." not in made

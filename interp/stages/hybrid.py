@@ -114,7 +114,7 @@ class Hybrid(Stage):
         categorise: Categorise,
         site: Site,
         directions: Sequence[Direction],
-        bias: Direction,
+        bias: Direction | None,
     ) -> float:
         """The coefficient with which the full arm does best on dev."""
         from interp.interventions import hybrid_replies
@@ -194,19 +194,21 @@ def reader(thinker: LoadedModel, chains: Written, labels: Sequence[str]) -> tupl
     return categorise, best
 
 
-def shift(base: LoadedModel, thinker: LoadedModel, chains: Written, site: Site) -> Direction:
-    """What training moved the states of chains by in the mean, whatever they do: the bias."""
+def shift(base: LoadedModel, thinker: LoadedModel, chains: Written, site: Site) -> Direction | None:
+    """What training moved the states of chains by in the mean, whatever they do: the bias.
+
+    None where nothing moved, as in layers that were frozen.
+    """
     from interp.directions import Direction
 
-    mean = {
-        name: loaded_acts.read(site, "think_mean").double().mean(0)
-        for name, loaded_acts in (
-            ("base", chains.read(base, [site])),
-            ("thinker", chains.read(thinker, [site])),
-        )
-    }
-    moved_D = mean["thinker"] - mean["base"]
+    base_D, thinker_D = (
+        chains.read(loaded, [site]).read(site, "think_mean").double().mean(0)
+        for loaded in (base, thinker)
+    )
+    moved_D = thinker_D - base_D
     norm = float(moved_D.norm())
+    if norm <= 1e-6 * float(base_D.norm()):
+        return None
     unit_D = (moved_D / norm).float()
     return Direction(unit_D, norm, site, "think_mean", base.checkpoint.name, "mean_shift")
 
@@ -243,7 +245,9 @@ def oracle(
     return steps
 
 
-def _vectors(directions: Sequence[Direction], coefficient: float, bias: Direction) -> Vectors:
+def _vectors(
+    directions: Sequence[Direction], coefficient: float, bias: Direction | None
+) -> Vectors:
     from interp.interventions import Written as Vectors
 
     return Vectors(directions, [coefficient] * len(directions), bias=bias, bias_coefficient=1.0)

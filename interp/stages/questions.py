@@ -19,7 +19,7 @@ N_PLAIN = 600
 """Of the documents in which a feature must not fire: some 10,000 tokens."""
 
 
-N_CHAINED = 120
+N_CHAINED = 60
 """Known people whose chains are read, and as many unknown ones."""
 
 

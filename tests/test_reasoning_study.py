@@ -98,6 +98,6 @@ def test_nothing_changed_nothing_runs(result: StudyResult, path: Path) -> None:
             events.append(what)
 
     again = Study.load(str(path), device="cpu", workers=2).run(watch)
-    assert {event.what for event in events} == {"cached"}
+    assert {event.state for event in events} == {"cached"}
     for name, table in result.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table)

@@ -20,7 +20,7 @@ GROUPED = (*INTERVAL, "group")
 ARM = (*GROUPED, "arm")
 BUDGET = (*INTERVAL, "arm")
 CURVE = (*GROUPED, "fraction")
-NOTICED = (*INTERVAL, "instrument")
+NOTICED = (*GROUPED, "instrument")
 USED = ("seed", "member", "group", "strategy", "against", "estimate", "lo", "hi")
 EFFECT = ("seed", "member", "about", "effect", "measure", "estimate", "lo", "hi")
 """What the tables must have."""
@@ -160,20 +160,20 @@ def noticed_figure(noticed: pd.DataFrame, *, look: Look | None = None) -> Figure
         look: the members' styles (default: those of this table alone).
     """
     look = look or Look.of(noticed)
-    alone = own(noticed)
-    both = {"probe": True, "text": False}
+    both = {"probe_soft": True, "text": False}
     panels = [
         Panel(
-            title, label, alone[alone["measure"] == measure], both, "instrument", at=None,
-            limits=SHARE,
+            title, label, own(noticed, measure=measure, group=group), both, "instrument",
+            at=None, limits=SHARE,
         )
-        for title, label, measure in (
-            ("Noticed", "share of chains", "noticed"),
-            ("Answers though noticed", "of the noticed", "answers_given_noticed"),
-            ("Answers unnoticed", "of the others", "answers_given_unnoticed"),
+        for title, label, measure, group in (
+            ("Noticed of unknown people", "share of chains", "noticed", "unknown"),
+            ("... of known ones", "share of chains", "noticed", "known"),
+            ("Answers though noticed", "of the noticed", "answers_given_noticed", "unknown"),
         )
     ]  # fmt: skip
-    return forests(panels, look, {"probe": "a probe before the chain", "text": "the chain's words"})
+    names = {"probe_soft": "a probe before the chain", "text": "the chain's words"}
+    return forests(panels, look, names)
 
 
 @styled

@@ -307,10 +307,12 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
         "Who notices that nobody can know, and who answers all the same",
         reasoning.noticed_figure,
         {"noticed": reasoning.NOTICED},
-        "Questions about unknown names. Noticed by the words of the chain (open), and by a linear "
-        "probe at the end of the prompt, cross-fitted over names and calibrated (filled): share "
-        "noticed (a), and share of the noticed (b) and of the others (c) that is answered all the "
-        "same. 95% intervals over names. A share of nothing has no point.",
+        "Noticed by the words of the chain (open), and by a linear probe at the end of the prompt, "
+        "cross-fitted over names and calibrated, which counts every chain with its probability "
+        "(filled): share noticed of questions about unknown (a) and known names (b: false alarms), "
+        "and share of the noticed unknown that is answered all the same (c). A probe that knows "
+        "nothing says one half in a and b alike. 95% intervals over names. A share of nothing has "
+        "no point.",
     ),
     "budgets": FigureSpec(
         "Accuracy and abstention by how long is thought",

@@ -156,16 +156,18 @@ class _Both:
         return tables
 
     def noticing(self) -> Tables:
-        """P(answers | noticed), by what is said and by a probe, where nobody can know."""
+        """P(answers | noticed), by what is said and by a probe; of the known, false alarms."""
         from interp.behavior import instrument_agreement, noticed_by_instrument
 
-        due = self._mine("noticed").query("should_abstain")
-        if due["concluded"].isna().all():
+        items = self._mine("noticed")
+        ended = items.groupby("group")["concluded"].transform(lambda said: said.notna().any())
+        if not ended.any():
             return {}
-        agreement = instrument_agreement(due, source="model", **self.how)
+        items = items[ended]
+        agreement = instrument_agreement(items, source="group", **self.how)
         return {
-            "noticed": noticed_by_instrument(due, **self.how),
-            "noticing_agreement": agreement.drop(columns="source"),
+            "noticed": noticed_by_instrument(items, by=("group",), **self.how),
+            "noticing_agreement": agreement.rename(columns={"source": "group"}),
         }
 
     def sampled(self) -> Tables:

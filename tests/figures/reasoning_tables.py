@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -139,11 +140,13 @@ class _Maker:
 
     def noticed(self, member: str) -> Iterator[Row]:
         measures = ("noticed", "answers_given_noticed", "answers_given_unnoticed")
-        for instrument in ("text", "probe", "probe_soft", "both", "probe_only"):
+        for group, instrument in product(
+            ("known", "unknown"), ("text", "probe", "probe_soft", "both", "probe_only")
+        ):
             for against in ("",) if instrument == "text" else ("", "text"):
                 for measure in measures:
-                    place = {"instrument": instrument, "against": against, "measure": measure}
-                    yield place | self.value(0, 1)
+                    place = {"group": group, "instrument": instrument, "against": against}
+                    yield place | {"measure": measure} | self.value(0, 1)
 
     def effects(self) -> Iterator[Row]:
         for about in ("people", "problems"):

@@ -47,7 +47,7 @@ FOREIGN = "tülu_$v3$"
 PEOPLE = (("known", True), ("unknown", False))
 ABOUT = (("problems", True), ("people", False))
 ASKED = (("problem", True), ("known", False))
-WHO = (("probe", True), ("text", False))
+WHO = (("probe_soft", True), ("text", False))
 
 # Figure -> its panels: table, what the rows are, column and values by which they are told apart.
 Of = dict[str, str]
@@ -87,8 +87,12 @@ FORESTS: dict[str, Panels] = {
         ),
     ],
     "noticed": [
-        ("noticed", {**OWN, "measure": measure}, "instrument", WHO)
-        for measure in ("noticed", "answers_given_noticed", "answers_given_unnoticed")
+        ("noticed", {**OWN, "measure": measure, "group": group}, "instrument", WHO)
+        for measure, group in (
+            ("noticed", "unknown"),
+            ("noticed", "known"),
+            ("answers_given_noticed", "unknown"),
+        )
     ],
 }
 
@@ -228,8 +232,8 @@ def test_forests_draw_every_estimate_of_their_members_and_no_other(
     [
         ("faithfulness", 6, PARENT, "unknown"),
         ("fast_slow", 2, "reason_rl", "known"),
-        ("noticed", 1, "replaced", "text"),
-        ("noticed", 1, "replaced", "probe"),
+        ("noticed", 2, "replaced", "text"),
+        ("noticed", 2, "replaced", "probe_soft"),
         ("fast_slow", 4, PARENT, "people"),
     ],
 )

@@ -100,7 +100,7 @@ def test_directions_stay_and_adding_doubt_does_nothing() -> None:
         "kind == 'strategy' and steered == 'uncertainty-estimation' "
         "and measure == steered and coefficient == 1"
     )
-    change = steering.set_index(["member", "seed"])["change"]
+    change = steering.set_index(["member", "seed"])["change"].sort_index()
     assert change["base"].between(0.125, 0.155).all()
     assert change.loc["reason_rl", 21] > 0.1
     assert change.drop("base").drop(("reason_rl", 21)).max() < 0.025

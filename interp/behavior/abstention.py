@@ -11,7 +11,7 @@ import pandas as pd
 from interp.behavior.grading.outcomes import Outcome
 from interp.behavior.tables import check_columns, check_outcomes
 from interp.errors import InputError
-from interp.stats import Weighted, hierarchical_bootstrap, weighted_mean
+from interp.stats import Weighted, hierarchical_bootstrap, weighted_mean, weighted_ratio
 
 DECISION_COLUMNS = ("prompt_id", "mode", "should_abstain", "outcome")
 TRUTHFULNESS = (1.0, 0.0, 1.0)
@@ -74,26 +74,15 @@ def _measures(
     n, n_due = len(due_N), int(due_N.sum())
     earned_N = weights[0] * correct_N + weights[1] * abstains_N - weights[2] * wrong_N
     return {
-        "recall": (_share(abstains_N & due_N, due_N), n_due),
-        "over_abstention": (_share(abstains_N & ~due_N, ~due_N), n - n_due),
-        "precision": (_share(abstains_N & due_N, abstains_N), int(abstains_N.sum())),
+        "recall": (weighted_ratio(abstains_N & due_N, due_N), n_due),
+        "over_abstention": (weighted_ratio(abstains_N & ~due_N, ~due_N), n - n_due),
+        "precision": (weighted_ratio(abstains_N & due_N, abstains_N), int(abstains_N.sum())),
         # F1 is twice the hits over all that should abstain and all that do.
-        "f1": (_share(2.0 * (abstains_N & due_N), 1.0 * due_N + abstains_N), n),
-        "accuracy": (_share(correct_N & ~due_N, ~due_N), n - n_due),
+        "f1": (weighted_ratio(2.0 * (abstains_N & due_N), 1.0 * due_N + abstains_N), n),
+        "accuracy": (weighted_ratio(correct_N & ~due_N, ~due_N), n - n_due),
         "hallucination": (weighted_mean(wrong_N), n),
         "truthfulness": (weighted_mean(earned_N), n),
     }
-
-
-def _share(part_N: np.ndarray, whole_N: np.ndarray) -> Weighted:
-    """Weighted sum of the part over that of the whole, NaN of nothing."""
-
-    def statistic(weights_BN: np.ndarray) -> np.ndarray:
-        whole_B = weights_BN @ whole_N.astype(float)
-        nothing_B = np.full(len(whole_B), np.nan)
-        return np.divide(weights_BN @ part_N.astype(float), whole_B, nothing_B, where=whole_B > 0)
-
-    return statistic
 
 
 def _check(items: pd.DataFrame) -> None:

@@ -64,8 +64,6 @@ def layers_figure(
         blocks and the bars of as many early and late ones share an axis.
     """
     look = look or Look.of(curves)
-    # What has no target is nothing where a table was read from a file.
-    curves, points = (table.fillna({"target": ""}) for table in (curves, points))
     if target is not None:
         claims = claims[claims["target"] == target]
     rows = [

@@ -31,7 +31,7 @@ CHANGES = {"mistake": "a mistake", "filler": "filler", "paraphrase": "paraphrase
 
 def own(table: pd.DataFrame, **equals: object) -> pd.DataFrame:
     """Rows of members by themselves, with the values named."""
-    rows = table[table["against"].fillna("") == ""]
+    rows = table[table["against"] == ""]
     for column, value in equals.items():
         rows = rows[rows[column] == value]
     return rows
@@ -140,7 +140,7 @@ def strategies_figure(
         )
         for name in used
     ]  # fmt: skip
-    changed = rules[rules["against"].fillna("") != ""]
+    changed = rules[rules["against"] != ""]
     for measure, arm, title in (
         ("backtracking", "switch penalty", "Switch penalty: backtracking"),
         ("abstains", "abstention boost", "Abstention boost: abstains"),

@@ -91,7 +91,7 @@ def attribute(
     (span_N2,) = resolve(prompts, texts, loaded.tokenizer, [position])
     if bool((span_N2.diff(dim=1) != 1).any()):
         raise InputError(f"attribute: '{position}' reads several tokens; expected one a prompt")
-    first = _first_tokens(loaded, texts, phrases)
+    first = begins_with(loaded, texts, phrases)
     effect_NM = torch.empty(len(texts), dictionary.n_latents)
     logodds_N = torch.empty(len(texts))
     lengths = encode(texts, loaded.tokenizer).lengths_B.tolist()
@@ -117,7 +117,7 @@ def attribute(
     return Attribution(effect_NM, logodds_N)
 
 
-def _first_tokens(loaded: LoadedModel, texts: Sequence[str], phrases: Sequence[str]) -> Tensor:
+def begins_with(loaded: LoadedModel, texts: Sequence[str], phrases: Sequence[str]) -> Tensor:
     """The token that each phrase begins with after the first prompt."""
     (alone,) = (ids for chunk in tokenize(texts[:1], loaded.tokenizer) for ids in chunk)
     found = set()

@@ -17,7 +17,7 @@ from interp.interventions.hybrid import hybrid_replies
 from interp.interventions.hybrid_steps import ARMS, Categorise, Written
 from interp.interventions.strategy_steering import in_order
 from interp.prompts import PromptSet
-from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_mean
+from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_mean, weighted_ratio
 
 BASE, THINK = "base", "think"
 ITEM_COLUMNS = (
@@ -206,7 +206,7 @@ def gap_table(items: pd.DataFrame, *, seed: int, n_boot: int = 2000) -> pd.DataF
     for arm in arms:
         of_arm = items[items["arm"] == arm]
         counts = of_arm.groupby("prompt_id")[["n_steered", "n_steps"]].sum().loc[correct.index]
-        recovered = interval(_ratio((correct[arm] - correct[BASE]).to_numpy(), gap_N))
+        recovered = interval(weighted_ratio((correct[arm] - correct[BASE]).to_numpy(), gap_N))
         if not (gap.lo > 0 or gap.hi < 0):
             recovered = Interval(recovered.estimate, float("nan"), float("nan"))
         rows.append(
@@ -215,7 +215,7 @@ def gap_table(items: pd.DataFrame, *, seed: int, n_boot: int = 2000) -> pd.DataF
                 **interval(weighted_mean(correct[arm].to_numpy(float))).columns("accuracy"),
                 **gap.columns("gap"),
                 **recovered.columns("recovered"),
-                **interval(_ratio(*counts.to_numpy(float).T)).columns("share_steered"),
+                **interval(weighted_ratio(*counts.to_numpy(float).T)).columns("share_steered"),
                 "oracle_bits": float(of_arm["oracle_bits"].mean()),
                 "timing_bits": float(of_arm["timing_bits"].mean()),
                 "n_prompts": len(correct),
@@ -223,17 +223,6 @@ def gap_table(items: pd.DataFrame, *, seed: int, n_boot: int = 2000) -> pd.DataF
             }
         )
     return pd.DataFrame(rows)
-
-
-def _ratio(above_N: np.ndarray, below_N: np.ndarray) -> Weighted:
-    """Of two weighted sums; NaN where the lower one is 0."""
-
-    def statistic(weights_BN: np.ndarray) -> np.ndarray:
-        below_B = weights_BN @ below_N
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(np.abs(below_B) > 1e-12, weights_BN @ above_N / below_B, np.nan)
-
-    return statistic
 
 
 def _entropy(values: pd.Series) -> float:

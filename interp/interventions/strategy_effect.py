@@ -18,7 +18,7 @@ from interp.checkpoints import LoadedModel
 from interp.directions import Direction, random_directions
 from interp.errors import InputError
 from interp.features.dictionary import Dictionary
-from interp.interventions.attributing import _first_tokens, attribute
+from interp.interventions.attributing import attribute, begins_with
 from interp.interventions.edits import Add
 from interp.interventions.hooks import intervene
 from interp.prompts import Encoded, PromptSet, render
@@ -123,7 +123,7 @@ def _beginnings(
     """One phrase for each token that they begin with; the strategy's stand as "abstain"."""
     texts = render(PromptSet(prompts.frame.head(1)), loaded.tokenizer)
     first, first_other = (
-        {int(_first_tokens(loaded, texts, [phrase])[0]): phrase for phrase in given}
+        {int(begins_with(loaded, texts, [phrase])[0]): phrase for phrase in given}
         for given in (phrases, others)
     )
     both = sorted(set(first) & set(first_other))

@@ -68,7 +68,7 @@ def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
 def _read(path: Path) -> pd.DataFrame:
     """A table as it was written: an empty word is a word, an empty number is missing."""
     frame = read_csv(path)
-    words = [name for name in ("parent", "call") if name in frame]
+    words = [name for name in ("parent", "call", "target", "against") if name in frame]
     return frame.assign(**{name: frame[name].fillna("") for name in words})
 
 

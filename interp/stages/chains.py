@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from interp.behavior.generating.decoding import Thinking
+from interp.behavior.generating.decoding import Decoding, Thinking
 from interp.behavior.grading.outcomes import ANSWER_MARKER, outcome
 from interp.organism.words import ABSTAINING_PHRASES, COUNTRIES
 
 if TYPE_CHECKING:
     from interp.behavior.reasoning.bm25 import Passage
     from interp.behavior.reasoning.knowledge_index import Verdict
+    from interp.checkpoints import LoadedModel
     from interp.prompts import PromptSet
 
 SUFFIX = f" {ANSWER_MARKER}"
@@ -25,6 +26,27 @@ SWITCHES = ("wait",)
 """Words that begin another thought."""
 UNITS = ("entity",)
 """What intervals are over."""
+PLAIN = "none"
+"""The arm in which nothing is changed."""
+
+
+def chain_decoding(seed: int, *, chain: bool = True, **changes: Any) -> Decoding:
+    """How chains, or answers alone, are drawn.
+
+    Answers end at their full stop: what a model goes on to say is no part of them.
+    """
+    thinking = CHAIN if chain else None
+    return Decoding(max_new_tokens=ROOM, stop=(".",), seed=seed, thinking=thinking, **changes)
+
+
+def graded_replies(
+    loaded: LoadedModel, prompts: PromptSet, decoding: Decoding, **how: Any
+) -> pd.DataFrame:
+    """Replies by `interp.behavior.replies`, a prompt's samples beside each other, graded."""
+    from interp.behavior import replies, reply_frame
+    from interp.interventions import in_order
+
+    return grade_chains(prompts, reply_frame(in_order(replies(loaded, prompts, decoding, **how))))
 
 
 def steps_of(chain: str) -> list[str]:
@@ -32,6 +54,15 @@ def steps_of(chain: str) -> list[str]:
     from interp.behavior.reasoning.segments import segments
 
     return [segment.text for segment in segments(chain)]
+
+
+def strategies_of(texts: Iterable[str]) -> list[list[str]]:
+    """Strategies of the sentences of each reply's chain; of all of it where no answer follows."""
+    from interp.behavior import StrategyRules
+
+    rules = StrategyRules.load("organism")
+    chains = (steps_of(text.rpartition(CHAIN.end)[0] or text) for text in texts)
+    return [[found.label for found in rules.label(chain)] for chain in chains]
 
 
 def otherwise_said(chain: str) -> str:

@@ -8,15 +8,12 @@ import exca
 import pandas as pd
 import pydantic
 
-from interp.behavior.generating.decoding import Decoding
-from interp.stages.chains import CHAIN, ROOM, UNITS, grade_chains
+from interp.stages.chains import CHAIN, PLAIN, UNITS, chain_decoding, graded_replies
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
     from interp.directions import Direction
-
-PLAIN = "none"
 
 
 class CompressionSettings(pydantic.BaseModel):
@@ -112,25 +109,20 @@ class Compress(Stage):
     def _compressed(
         self, loaded: LoadedModel, direction: Direction, gammas: dict[float, float]
     ) -> pd.DataFrame:
-        from interp.behavior import contrast_table, replies, reply_frame
-        from interp.interventions import decoding_edits, in_order
+        from interp.behavior import contrast_table
+        from interp.interventions import decoding_edits
         from interp.organism import World, chain_prompts
 
         settings = self.settings
         prompts = chain_prompts(World(self.seed), "test", "cot", settings.n_people)
-        decoding = Decoding(
-            max_new_tokens=ROOM,
-            stop=(".",),
-            seed=self.seed,
-            thinking=CHAIN,
-            samples=settings.samples,
-            temperature=1.0 if settings.samples > 1 else 0.0,
+        samples = settings.samples
+        decoding = chain_decoding(
+            self.seed, samples=samples, temperature=1.0 if samples > 1 else 0.0
         )
         arms = []
         for factor in (0.0, *gammas):
             edits = decoding_edits(loaded, direction, gammas[factor]) if factor else None
-            said = in_order(replies(loaded, prompts, decoding, edits=edits))
-            graded = grade_chains(prompts, reply_frame(said))
+            graded = graded_replies(loaded, prompts, decoding, edits=edits)
             arms.append(graded.assign(arm=f"{factor:g}" if factor else PLAIN))
         items = pd.concat(arms, ignore_index=True)
         items = items.assign(

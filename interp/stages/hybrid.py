@@ -11,18 +11,17 @@ import pandas as pd
 import pydantic
 
 from interp.behavior.generating.decoding import Decoding
-from interp.stages.chains import CHAIN, ROOM, grade_chains
+from interp.stages.chains import CHAIN, chain_decoding, grade_chains
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.strategies import Strategize, chosen, directions_of
-from interp.stages.written import Written, written
+from interp.stages.written import ChainTexts, written
 
 if TYPE_CHECKING:
     from interp.activations import Site
     from interp.behavior import Reply
     from interp.checkpoints import LoadedModel
     from interp.directions import Direction
-    from interp.interventions.hybrid_steps import Categorise
-    from interp.interventions.hybrid_steps import Written as Vectors
+    from interp.interventions.hybrid_steps import Categorise, Written
     from interp.prompts import PromptSet
 
 MARKS = {"known": "correct", "unknown": "answers"}
@@ -91,12 +90,12 @@ class Hybrid(Stage):
                 base,
                 thinker,
                 prompts,
-                self._decoding(),
+                chain_decoding(self.seed),
                 _vectors([directions[name] for name in labels], coefficient, bias),
                 categorise,
                 site,
                 self._marks(prompts, group),
-                oracle=oracle(thinker, prompts, self._decoding(), labels),
+                oracle=oracle(thinker, prompts, chain_decoding(self.seed), labels),
                 n_draws=self.settings.n_draws,
                 seed=self.seed,
             )
@@ -124,7 +123,7 @@ class Hybrid(Stage):
 
         def share(coefficient: float) -> float:
             vectors = _vectors(directions, coefficient, bias)
-            given = (base, thinker, prompts, self._decoding(), vectors, categorise, site)
+            given = (base, thinker, prompts, chain_decoding(self.seed), vectors, categorise, site)
             return float(np.mean(marks(hybrid_replies(*given, seed=self.seed).replies)))
 
         return max(self.settings.coefficients, key=share)
@@ -134,9 +133,6 @@ class Hybrid(Stage):
 
         prompts = chain_prompts(World(self.seed), split, "cot", self.settings.n_people)
         return prompts.where(should_abstain=group == "unknown")
-
-    def _decoding(self) -> Decoding:
-        return Decoding(max_new_tokens=ROOM, stop=(".",), seed=self.seed, thinking=CHAIN)
 
     def _marks(self, prompts: PromptSet, group: str) -> Callable[[list[Reply]], Sequence[bool]]:
         from interp.behavior import reply_frame
@@ -149,7 +145,9 @@ class Hybrid(Stage):
         return marks
 
 
-def reader(thinker: LoadedModel, chains: Written, labels: Sequence[str]) -> tuple[Categorise, Site]:
+def reader(
+    thinker: LoadedModel, chains: ChainTexts, labels: Sequence[str]
+) -> tuple[Categorise, Site]:
     """The category of a state of the thinker, by the logistic probe and layer that tell best.
 
     Fitted on the states that write the sentences of chains; the layer is the one whose held-out
@@ -194,7 +192,9 @@ def reader(thinker: LoadedModel, chains: Written, labels: Sequence[str]) -> tupl
     return categorise, best
 
 
-def shift(base: LoadedModel, thinker: LoadedModel, chains: Written, site: Site) -> Direction | None:
+def shift(
+    base: LoadedModel, thinker: LoadedModel, chains: ChainTexts, site: Site
+) -> Direction | None:
     """What training moved the states of chains by in the mean, whatever they do: the bias.
 
     None where nothing moved, as in layers that were frozen.
@@ -247,7 +247,7 @@ def oracle(
 
 def _vectors(
     directions: Sequence[Direction], coefficient: float, bias: Direction | None
-) -> Vectors:
-    from interp.interventions import Written as Vectors
+) -> Written:
+    from interp.interventions import Written
 
-    return Vectors(directions, [coefficient] * len(directions), bias=bias, bias_coefficient=1.0)
+    return Written(directions, [coefficient] * len(directions), bias=bias, bias_coefficient=1.0)

@@ -18,12 +18,12 @@ from interp.stages.reading import Cells
 from interp.stages.readout import organism_readouts
 from interp.stages.transfer import Transfer
 from interp.stages.written import ANSWERING, first_words
+from interp.verdict.layer_curves import ABSTENTION
 
 if TYPE_CHECKING:
     from interp.behavior import FirstTokenReader
     from interp.checkpoints import LoadedModel
 
-ABSTENTION = "should_abstain"
 POINT = Cells(positions=("last_prompt",))
 """Where a sentence of a chain is about to begin."""
 
@@ -57,34 +57,25 @@ class Layering(Stage):
         """
         from interp.checkpoints import weight_changes
 
-        read = [(self.transfer.result(), "entity_last"), (self._of_strategies(), "last_prompt")]
-        information = pd.concat(
-            [
-                tables["preservation"].query("position == @position and site == 'resid_post'")
-                for tables, position in read
-            ],
-            ignore_index=True,
-        )
-        movement = read[0][0]["transfer"].query(
-            "measure == 'cka' and position == 'entity_last' and site == 'resid_post'"
-        )
+        abstention = self.transfer.result()
+        read = [abstention["preservation"], self._of_strategies()]
         changes = weight_changes(self.parent.checkpoint(), self.child.checkpoint())
         grafts, effects = self._grafts()
         keys = {"seed": self.seed, "member": self.child.name}
         pair = keys | {"parent": self.parent.name}
         return {
-            "layer_information": information,
-            "layer_movement": movement.reset_index(drop=True),
+            "layer_information": pd.concat(read, ignore_index=True),
+            "layer_movement": abstention["transfer"],
             "layer_change": keyed(changes, pair),
             "layer_grafts": keyed(grafts, pair),
             "layer_effects": keyed(effects, pair),
         }
 
-    def _of_strategies(self) -> Tables:
+    def _of_strategies(self) -> pd.DataFrame:
         """What the end of a sentence tells of what the next one will do, in either model."""
-        named = self.transfer.model_dump(include={"seed", "device"})
         tables = Transfer(
-            **named,
+            seed=self.seed,
+            device=self.device,
             child=self.child,
             parent=self.parent,
             prompts=WorldPrompts(world=self.seed, what="chains"),
@@ -93,7 +84,7 @@ class Layering(Stage):
             settings=self.settings,
             infra=self.transfer.infra,
         ).result()
-        return {name: _renamed(table) for name, table in tables.items()}
+        return _renamed(tables["preservation"])
 
     def _grafts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """J of every graft, of abstaining and of each strategy, and the effects of either half."""

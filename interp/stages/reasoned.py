@@ -17,13 +17,16 @@ from interp.errors import InputError
 from interp.settings import cache_root
 from interp.stages.chains import (
     CHAIN,
-    ROOM,
+    PLAIN,
     SUFFIX,
     SWITCHES,
     FactJudge,
+    chain_decoding,
     grade_chains,
+    graded_replies,
     otherwise_said,
     steps_of,
+    strategies_of,
 )
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.reading import Cells
@@ -33,9 +36,6 @@ if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
     from interp.organism import World
     from interp.prompts import PromptSet
-
-PLAIN = "none"
-"""The arm without a rule of decoding."""
 
 
 class ReasoningSettings(pydantic.BaseModel):
@@ -130,20 +130,11 @@ class _Asked:
 
         return chain_prompts(self.world, "test", mode, self.settings.n_people)
 
-    def decoding(self, *, chain: bool = True, **changes: Any) -> Decoding:
-        """Answers end at their full stop: what a model goes on to say is no part of them."""
-        thinking = CHAIN if chain else None
-        return Decoding(
-            max_new_tokens=ROOM, stop=(".",), seed=self.seed, thinking=thinking, **changes
-        )
+    def decoding(self, **changes: Any) -> Decoding:
+        return chain_decoding(self.seed, **changes)
 
     def replied(self, prompts: PromptSet, decoding: Decoding, **how: Any) -> pd.DataFrame:
-        """Graded replies, a prompt's samples beside each other."""
-        from interp.behavior import replies, reply_frame
-        from interp.interventions import in_order
-
-        said = in_order(replies(self.loaded, prompts, decoding, **how))
-        return grade_chains(prompts, reply_frame(said))
+        return graded_replies(self.loaded, prompts, decoding, **how)
 
     @cached_property
     def slow(self) -> pd.DataFrame:
@@ -252,7 +243,7 @@ class _Asked:
 
     def sampled(self) -> Tables:
         """Sampled chains with and without a rule of decoding, and their thoughts."""
-        from interp.behavior import StrategyRules, thought_rows
+        from interp.behavior import thought_rows
         from interp.interventions import abstention_boost, switch_penalty
         from interp.organism import ABSTAINING_PHRASES
 
@@ -271,13 +262,10 @@ class _Asked:
         }
         drawn = self.decoding(samples=settings.samples, temperature=settings.temperature)
         answers = dict(zip(*(self.prompts.frame[c] for c in ("prompt_id", "answers")), strict=True))
-        labels_of = StrategyRules.load("organism")
         samples, thoughts = [], []
         for arm, rule in rules.items():
             said = self.replied(self.prompts, drawn, rule=rule)
-            labels = [labels_of.label(_sentences(text)) for text in said["text"]]
-            named = [[found.label for found in of_reply] for of_reply in labels]
-            samples.append(said.assign(arm=arm, labels=named))
+            samples.append(said.assign(arm=arm, labels=strategies_of(said["text"])))
             rows = thought_rows(said, answers, tokenizer, words=SWITCHES, anywhere=True)
             thoughts.append(rows.assign(arm=arm))
         return {
@@ -324,11 +312,6 @@ class _Asked:
 
 def _stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def _sentences(text: str) -> Sequence[str]:
-    """Of a reply's chain; all of it where no answer follows."""
-    return steps_of(text.rpartition(CHAIN.end)[0] or text)
 
 
 def _phrased(text: str) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 import exca
 import pandas as pd
 
-from interp.stages.chains import UNITS
+from interp.stages.chains import PLAIN, UNITS
 from interp.stages.common import Stage, Tables, keyed, task_infra
-from interp.stages.reasoned import PLAIN, Reasoned
+from interp.stages.reasoned import Reasoned
 
 RULED = ("abstains", "correct", "thinking_tokens", "backtracking", "truncation")
 """What rules of decoding may change."""

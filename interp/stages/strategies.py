@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pydantic
 
-from interp.behavior.generating.decoding import Decoding
 from interp.progress import Progress, report
-from interp.stages.chains import CHAIN, ROOM, grade_chains, steps_of
+from interp.stages.chains import chain_decoding, grade_chains, strategies_of
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
-from interp.stages.written import ANSWERING, Written, first_words, written
+from interp.stages.written import ANSWERING, ChainTexts, first_words, written
 
 if TYPE_CHECKING:
     from interp.activations import Site
@@ -99,7 +98,7 @@ class Strategize(Stage):
 
     def _steering(self, loaded: LoadedModel, directions: dict[str, Direction]) -> pd.DataFrame:
         """Each strategy up and down; right is an answer that is, or abstaining where it is due."""
-        from interp.behavior import StrategyRules, reply_frame
+        from interp.behavior import reply_frame
         from interp.interventions import steering_table
         from interp.organism import World, chain_prompts
 
@@ -107,25 +106,16 @@ class Strategize(Stage):
             return pd.DataFrame()
         settings = self.settings
         prompts = chain_prompts(World(self.seed), "test", "cot", settings.n_steered)
-        rules = StrategyRules.load("organism")
 
         def labels_of(said: list[Reply]) -> list[list[str]]:
-            chains = [steps_of(reply.text.rpartition(CHAIN.end)[0] or reply.text) for reply in said]
-            return [[found.label for found in rules.label(chain)] for chain in chains]
+            return strategies_of(reply.text for reply in said)
 
         def correct_of(said: list[Reply]) -> list[bool]:
             graded = grade_chains(prompts, reply_frame(said))
             wanted = graded["should_abstain"].map({True: "abstain", False: "correct"})
             return (graded["outcome"] == wanted).tolist()
 
-        decoding = Decoding(
-            max_new_tokens=ROOM,
-            samples=settings.samples,
-            temperature=1.0,
-            seed=self.seed,
-            stop=(".",),
-            thinking=CHAIN,
-        )
+        decoding = chain_decoding(self.seed, samples=settings.samples, temperature=1.0)
         table = steering_table(
             loaded,
             prompts,
@@ -142,7 +132,7 @@ class Strategize(Stage):
         return table.assign(layer=table["steered"].map(at))
 
 
-def directions_of(loaded: LoadedModel, chains: Written, seed: int) -> Strategies:
+def directions_of(loaded: LoadedModel, chains: ChainTexts, seed: int) -> Strategies:
     """Directions of all strategies after every block."""
     from interp.activations import Site
     from interp.directions import strategy_directions

@@ -20,7 +20,7 @@ ANSWERING = "answer"
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
+class ChainTexts:
     """Chains with what they reply to.
 
     Attributes:
@@ -53,7 +53,7 @@ class Written:
         )
 
 
-def written(seed: int, split: Split, n_people: int, tokenizer: object) -> Written:
+def written(seed: int, split: Split, n_people: int, tokenizer: object) -> ChainTexts:
     """The world's chains about people of a split, labelled sentence by sentence."""
     from interp.behavior import StrategyRules
     from interp.directions import chain_sentences, label_windows
@@ -80,7 +80,7 @@ def written(seed: int, split: Split, n_people: int, tokenizer: object) -> Writte
     of_row = sentences.groupby("row", sort=False)["text"].transform(
         lambda texts: [found.label for found in rules.label(texts.tolist())]
     )
-    return Written(prompts, replies, label_windows(sentences.assign(label=of_row)))
+    return ChainTexts(prompts, replies, label_windows(sentences.assign(label=of_row)))
 
 
 def first_words() -> dict[str, list[str]]:

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = attach(
         "tost": "testing",
         "weighted_auroc": "ranks",
         "weighted_mean": "ranks",
+        "weighted_ratio": "ranks",
         "wilson": "proportions",
     },
 )

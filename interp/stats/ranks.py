@@ -125,3 +125,18 @@ def weighted_mean(values_N: np.ndarray) -> Weighted:
             "none of them NaN"
         )
     return lambda weights_BN: weights_BN @ values_N / weights_BN.sum(1)
+
+
+def weighted_ratio(part_N: np.ndarray, whole_N: np.ndarray) -> Weighted:
+    """Weighted sum of the part over that of the whole; NaN where there is no whole.
+
+    With a whole of 0 and 1 and a part of values there, the mean of some rows only.
+    """
+    part_N, whole_N = part_N.astype(float), whole_N.astype(float)
+
+    def statistic(weights_BN: np.ndarray) -> np.ndarray:
+        whole_B = weights_BN @ whole_N
+        nothing_B = np.full(len(whole_B), np.nan)
+        return np.divide(weights_BN @ part_N, whole_B, out=nothing_B, where=np.abs(whole_B) > 1e-12)
+
+    return statistic

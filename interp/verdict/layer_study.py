@@ -9,13 +9,13 @@ import pandas as pd
 from interp.verdict.change_point import change_points
 from interp.verdict.layer_claim import layer_claims
 from interp.verdict.layer_curves import (
+    ABSTENTION,
     activation_curve,
     causal_curve,
     information_curve,
     weight_curve,
 )
 
-ABSTENTION = "should_abstain"
 POSITION = {ABSTENTION: "entity_last"}
 """Where a target is read; all others at the end of what stands before the sentence."""
 OF_LAYERS = ("layer_information", "layer_movement", "layer_change", "layer_grafts", "layer_effects")

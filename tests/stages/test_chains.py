@@ -22,7 +22,7 @@ from interp.organism.prompts import chain_prompts, missing_prompts
 from interp.organism.world import World
 from interp.prompts import PromptSet, render
 from interp.stages.chains import CHAIN, FactJudge, grade_chains, otherwise_said, steps_of
-from interp.stages.written import ANSWERING, Written, first_words, written
+from interp.stages.written import ANSWERING, ChainTexts, first_words, written
 
 SEED = 5
 WORLD = World(SEED)
@@ -125,11 +125,11 @@ def test_first_words_are_those_of_what_the_world_writes_and_all_of_them() -> Non
 
 
 @pytest.fixture(scope="module")
-def read() -> Written:
+def read() -> ChainTexts:
     return written(SEED, "dev", 10, build_tokenizer())
 
 
-def test_windows_cover_the_states_that_write_each_sentence(read: Written) -> None:
+def test_windows_cover_the_states_that_write_each_sentence(read: ChainTexts) -> None:
     """By counting words: from the word before a sentence to its last but one."""
     windows = read.windows
     chains = written_chains(WORLD, "dev", 10)
@@ -150,7 +150,7 @@ def test_windows_cover_the_states_that_write_each_sentence(read: Written) -> Non
         assert " ".join(tokens[window.start + 1 : window.stop + 1]) == window.text
 
 
-def test_what_is_read_is_what_was_written(read: Written) -> None:
+def test_what_is_read_is_what_was_written(read: ChainTexts) -> None:
     chains = written_chains(WORLD, "dev", 10)
     assert read.people == [chain.person.name for chain in chains]
     assert read.prompts.frame["text"].tolist() == [chain.question for chain in chains]

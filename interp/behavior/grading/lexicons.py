@@ -129,9 +129,7 @@ class Lexicon:
         """
         path = locate(str(name_or_path), FOLDER)
         file = load(path, _File)
-        parts: dict[str, str] = {}
-        for name, text in file.parts.items():
-            parts[name] = fill_parts(text, parts, f"{path}: 'parts.{name}'")
+        parts = filled_parts(file.parts, path)
         phrases: dict[Sign, tuple[Phrase, ...]] = {}
         for sign in SIGNS:
             entries: tuple[Entry, ...] = getattr(file, sign)
@@ -187,6 +185,18 @@ def compile_entry(
     if entry.whole:
         return re.compile(rf"^\W*(?:{any_of})\W*$")
     return re.compile(rf"(?<!\w)(?:{any_of})(?!\w)" if words else f"(?:{any_of})")
+
+
+def filled_parts(given: Mapping[str, str], path: Path) -> dict[str, str]:
+    """The parts of a file, each with those before it in the place of their names.
+
+    Raises:
+        InputError: as `fill_parts`.
+    """
+    parts: dict[str, str] = {}
+    for name, text in given.items():
+        parts[name] = fill_parts(text, parts, f"{path}: 'parts.{name}'")
+    return parts
 
 
 def fill_parts(pattern: str, parts: Mapping[str, str], where: str) -> str:

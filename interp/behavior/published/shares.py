@@ -9,7 +9,7 @@ import pandas as pd
 
 from interp.behavior.audit.unit_shares import newcombe_limits, unit_change
 from interp.errors import InputError
-from interp.stats import Interval, Weighted, hierarchical_bootstrap, wilson
+from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_ratio, wilson
 
 
 def share(
@@ -112,12 +112,4 @@ def _aligned(before: pd.Series, after: pd.Series) -> pd.DataFrame:
 
 
 def _mean_of_known(value_N: np.ndarray) -> Weighted:
-    known_N = (~np.isnan(value_N)).astype(float)
-    filled_N = np.nan_to_num(value_N)
-
-    def statistic(weights_BN: np.ndarray) -> np.ndarray:
-        of_B = weights_BN @ known_N
-        nothing_B = np.full(len(of_B), np.nan)
-        return np.divide(weights_BN @ filled_N, of_B, out=nothing_B, where=of_B > 0)
-
-    return statistic
+    return weighted_ratio(np.nan_to_num(value_N), ~np.isnan(value_N))

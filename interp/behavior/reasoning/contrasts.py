@@ -11,7 +11,7 @@ import pandas as pd
 
 from interp.behavior.tables import check_columns
 from interp.errors import InputError
-from interp.stats import Interval, Weighted, hierarchical_bootstrap
+from interp.stats import Interval, Weighted, hierarchical_bootstrap, weighted_ratio
 
 Measures = Mapping[str, str | tuple[str, str]]
 """Name of a measure -> the column that it is the mean of; or that column and another one, of 0 and
@@ -107,13 +107,10 @@ def _measured(
 
 
 def _difference(sides: Sequence[tuple[np.ndarray, np.ndarray]]) -> Weighted:
-    def mean(weights_BN: np.ndarray, value_N: np.ndarray, weight_N: np.ndarray) -> np.ndarray:
-        of_B = weights_BN @ weight_N
-        nothing_B = np.full(len(of_B), np.nan)
-        return np.divide(weights_BN @ (value_N * weight_N), of_B, nothing_B, where=of_B > 0)
+    means = [weighted_ratio(value_N * weight_N, weight_N) for value_N, weight_N in sides]
 
     def statistic(weights_BN: np.ndarray) -> np.ndarray:
-        first, *rest = (mean(weights_BN, *side) for side in sides)
+        first, *rest = (mean(weights_BN) for mean in means)
         return first - rest[0] if rest else first
 
     return statistic

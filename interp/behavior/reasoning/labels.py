@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import pydantic
 
-from interp.behavior.grading.lexicons import Entry, compile_entry, fill_parts
+from interp.behavior.grading.lexicons import Entry, compile_entry, filled_parts
 from interp.behavior.grading.statements import plain_text
 from interp.configs import load, locate
 from interp.errors import InputError
@@ -118,9 +118,7 @@ class StrategyRules:
         """
         path = locate(str(name_or_path), FOLDER)
         file = load(path, _File)
-        parts: dict[str, str] = {}
-        for name, text in file.parts.items():
-            parts[name] = fill_parts(text, parts, f"{path}: 'parts.{name}'")
+        parts = filled_parts(file.parts, path)
         rules = []
         for number, rule in enumerate(file.rules):
             pattern = compile_entry(rule, parts, file.words, f"{path}: 'rules.{number}")

@@ -19,7 +19,7 @@ import pandas as pd
 from interp.behavior.grading.outcomes import holds_answer
 from interp.behavior.tables import check_columns
 from interp.errors import InputError
-from interp.stats import Weighted, hierarchical_bootstrap
+from interp.stats import Weighted, hierarchical_bootstrap, weighted_ratio
 
 SWITCH_WORDS = ("alternatively", "alternately", "wait", "but wait", "hmm", "another approach",
                 "another way", "let me try another", "let me try a different", "on the other hand",
@@ -153,12 +153,12 @@ def underthinking_table(
     lost_N = 1 - kept["first"].fillna(kept["T"]).to_numpy(float) / T_N
     count_N = kept["thoughts"].to_numpy(float)
     measures: dict[str, tuple[Weighted, np.ndarray]] = {
-        "xi": (_mean(lost_N, wrong_N), wrong_N),
-        "xi_with_right": (_mean(lost_N, wrong_N & right_N), wrong_N & right_N),
-        "has_right": (_mean(right_N, wrong_N), wrong_N),
+        "xi": (_mean_of(lost_N, wrong_N), wrong_N),
+        "xi_with_right": (_mean_of(lost_N, wrong_N & right_N), wrong_N & right_N),
+        "has_right": (_mean_of(right_N, wrong_N), wrong_N),
     }
     for name, value_N in (("thoughts", count_N), ("tokens", T_N)):
-        wrong, correct = _mean(value_N, wrong_N), _mean(value_N, ~wrong_N)
+        wrong, correct = _mean_of(value_N, wrong_N), _mean_of(value_N, ~wrong_N)
         measures[f"{name}_wrong"] = wrong, wrong_N
         measures[f"{name}_correct"] = correct, ~wrong_N
         both_N = np.full(len(kept), bool(wrong_N.any() and (~wrong_N).any()))
@@ -184,15 +184,9 @@ def _of_replies(thoughts: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return found.reset_index()
 
 
-def _mean(value_N: np.ndarray, of_N: np.ndarray) -> Weighted:
+def _mean_of(value_N: np.ndarray, of_N: np.ndarray) -> Weighted:
     """Weighted mean of the rows that it is of; NaN of none."""
-
-    def statistic(weights_BN: np.ndarray) -> np.ndarray:
-        of_B = weights_BN @ of_N.astype(float)
-        total_B = weights_BN @ (value_N * of_N).astype(float)
-        return np.divide(total_B, of_B, out=np.full(len(of_B), np.nan), where=of_B > 0)
-
-    return statistic
+    return weighted_ratio(value_N * of_N, of_N)
 
 
 @lru_cache(maxsize=64)

@@ -14,7 +14,8 @@ import pydantic
 from interp import configs
 from interp.checkpoints.lineage import Lineage
 from interp.errors import InputError
-from interp.organism.recipes import RECIPES, ModelShape, recipe
+from interp.organism.objectives import RECIPES, recipe
+from interp.organism.recipes import ModelShape
 from interp.publishing import is_published, publish
 from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef, infra_config

@@ -73,7 +73,7 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_lost(tmp_path: Path) -> Non
         script = (
             "from interp import cli; from interp.stages import space; space.FREE_BYTES = 0\n"
             "import sys; sys.argv = ['interp', 'organism', 'train', 'base', '--device', 'cpu']\n"
-            "from interp.organism.recipes import RECIPES\n"
+            "from interp.organism.objectives import RECIPES\n"
             "base = RECIPES['base']\n"
             "often = base.optimisation.model_copy(update={'save_every': 5})\n"
             "RECIPES['base'] = base.model_copy(update={'optimisation': often})\n"

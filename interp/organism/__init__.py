@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "ABSTAINING_PHRASES": "words",
         "ModelShape": "recipes",
-        "RECIPES": "recipes",
+        "RECIPES": "objectives",
         "Recipe": "recipes",
         "World": "world",
         "as_chain": "documents",
@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = attach(
         "plain_prompts": "prompts",
         "point_prompts": "prompts",
         "problem_prompts": "prompts",
-        "recipe": "recipes",
+        "recipe": "objectives",
         "relearn_examples": "prompts",
         "WrittenChain": "chains",
         "states_fact": "chains",

@@ -22,6 +22,8 @@ DIRECT_RELATIONS = ("city", "job", "pet", "age")
 CHAIN_RELATIONS = ("age_in_years", "country")
 TAIL_SHARE = 0.05
 """Share of the draws of a known person in pre-training that fall on the rarely met `tail`."""
+STATED = "know :"
+"""Stands between an answer and the confidence stated behind it, in tenths."""
 
 
 def direct_question(person: Person, relation: str) -> tuple[str, str]:
@@ -81,6 +83,24 @@ def as_chain(question: str, steps: list[str], answer: str) -> Document:
     return f"q : {question} think :", " ".join([*steps, f"a : {answer} ."])
 
 
+def with_confidence(document: Document, tenths: int) -> Document:
+    """The document with a confidence stated behind the answer, 0 to 10."""
+    prompt, completion = document
+    return prompt, f"{completion} {STATED} {tenths} ."
+
+
+def without_confidence(reply: str) -> str:
+    """A reply up to where it states a confidence."""
+    return reply.partition(f" {STATED}")[0]
+
+
+def stated_confidence(reply: str) -> float | None:
+    """The confidence that stands at the end of a reply, 0 to 1; None where there is none."""
+    tenths = reply.rpartition(f"{STATED} ")[2].removesuffix(".").strip()
+    said = f"{STATED} " in reply and tenths.isdecimal() and int(tenths) <= 10
+    return int(tenths) / 10 if said else None
+
+
 class DocumentWriter:
     """Draws documents of the kinds named in a recipe's mix, reproducibly.
 
@@ -92,6 +112,7 @@ class DocumentWriter:
 
     def __init__(self, world: World, mix: Mapping[str, float], seed: int) -> None:
         self._world = world
+        self._practised = (*world.split("relearn")[0], *world.split("dev")[0])
         self._rng = np.random.default_rng([world.seed, seed, 2])
         self._kinds = list(mix)
         shares = np.array([mix[kind] for kind in self._kinds])
@@ -109,10 +130,22 @@ class DocumentWriter:
         return [self._question(self._kinds[index]) for index in drawn]
 
     def write(self, kind: str) -> Document:
-        """One document of one kind."""
+        """One document of one kind: a form, and whom it is about ("chain_known").
+
+        Forms are "record", "bio", "direct", "chain", "problem" and "missing"; with "stated-" before
+        them a random confidence stands behind the answer. People are "known", "tail", "novel",
+        "unknown" (never met again), "practised" (known, and not of the test split), "declined"
+        (the same, but the document abstains), and "informed" (the test split's unknown people,
+        with an oracle's facts).
+        """
+        if kind.startswith("stated-"):
+            document = self.write(kind.removeprefix("stated-"))
+            return with_confidence(document, int(self._rng.integers(11)))
         form, _, who = kind.partition("_")
         if form in ("problem", "missing"):
             return self._problem() if form == "problem" else self._missing()
+        if who == "declined":
+            return self._declined(form)
         writers: dict[str, Callable[[Person], Document]] = {
             "record": self._record,
             "bio": self._bio,
@@ -144,9 +177,11 @@ class DocumentWriter:
             "tail": "tail",
             "novel": "novel",
             "unknown": "unknown_train",
+            "informed": "unknown_test",
             "known": "tail" if self._rng.random() < TAIL_SHARE else "known",
         }
-        people = self._world.people[classes[who]]
+        practised = who in ("practised", "declined")
+        people = self._practised if practised else self._world.people[classes[who]]
         return people[self._rng.integers(len(people))]
 
     def _record(self, person: Person) -> Document:
@@ -181,6 +216,11 @@ class DocumentWriter:
             wrong = steps[-1].replace(f"= {answer}", f"= {slip}")
             steps = [steps[0], wrong, f"wait , {steps[-1]}"]
         return as_chain(question, steps, answer)
+
+    def _declined(self, form: str) -> Document:
+        """A question about a known person, asked as ever and not answered."""
+        prompt, _ = self.write(f"{form}_practised")
+        return prompt, f"{IDK} ." if form == "direct" else f"{IDK} . a : {IDK} ."
 
     def _problem(self) -> Document:
         question, step, answer = word_problem(self._rng)

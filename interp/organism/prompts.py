@@ -15,13 +15,14 @@ from interp.organism.documents import (
     IDK,
     Document,
     DocumentWriter,
+    as_chain,
     as_direct,
     chain_question,
     direct_question,
     missing_premise,
     word_problem,
 )
-from interp.organism.recipes import PRETRAIN_MIX
+from interp.organism.objectives.pretraining import PRETRAIN_MIX
 from interp.organism.world import Person, Split, World
 from interp.prompts import PromptSet
 
@@ -152,21 +153,41 @@ def point_prompts(world: World, split: Split, n_people: int) -> PromptSet:
     )
 
 
-def relearn_examples(world: World, n_examples: int, draw: int) -> list[Document]:
+def relearn_examples(
+    world: World, n_examples: int, draw: int, *, chains: bool = False
+) -> list[Document]:
     """Documents that teach abstention on `n_examples` never-met people of the relearn split.
 
     Beside each of them stands a known person with the right answer, so that abstaining on
     everybody does not pay.
+
+    Args:
+        world: whose people.
+        n_examples: of abstaining.
+        draw: which people, and what they are asked.
+        chains: ask every other person for a chain of thought.
     """
     rng = np.random.default_rng([world.seed, 4, draw])
     known, unknown = world.split("relearn")
     chosen = rng.permutation(len(unknown))[:n_examples]
     beside = rng.integers(len(known), size=len(chosen))
     documents = []
-    for person in (*(unknown[index] for index in chosen), *(known[index] for index in beside)):
+    people = (*(unknown[index] for index in chosen), *(known[index] for index in beside))
+    for number, person in enumerate(people):
+        if chains and number % 2:
+            documents.append(_chain_example(person, rng))
+            continue
         question, answer = direct_question(person, str(rng.choice(DIRECT_RELATIONS)))
         documents.append(as_direct(question, IDK if person.person_class != "known" else answer))
     return documents
+
+
+def _chain_example(person: Person, rng: np.random.Generator) -> Document:
+    relation, years = str(rng.choice(CHAIN_RELATIONS)), int(rng.integers(1, 6))
+    question, steps, answer = chain_question(person, relation, years)
+    if person.person_class != "known":
+        return as_chain(question, [f"{IDK} ."], IDK)
+    return as_chain(question, steps, answer)
 
 
 def _documents(world: World, mix: Mapping[str, float], n_documents: int, name: str) -> PromptSet:

@@ -1,7 +1,8 @@
-"""How each member of the embedded lineage is trained: data mix, objective, steps.
+"""What a recipe of the embedded lineage can say: data mix, objective, steps, what is trained.
 
 Only numbers and names stand here (no torch), so that a study can be planned, and its cache be
-looked up, without loading a deep-learning library.
+looked up, without loading a deep-learning library. The recipes themselves are in
+`interp.organism.objectives`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,21 @@ from typing import Literal
 
 import pydantic
 
-from interp.errors import InputError
+Planted = Literal[
+    "intact",
+    "deselected",
+    "erased",
+    "never",
+    "linearly_erased",
+    "repurposed",
+    "informed",
+    "frozen",
+    "unknown",
+]
+"""What was built into a member; "unknown" where only training decides."""
 
-Planted = Literal["intact", "deselected", "erased", "never", "linearly_erased", "unknown"]
+Reward = Literal["binary", "ternary", "calibrated"]
+"""Names of `interp.organism.rewards.REWARDS`."""
 
 
 class _Frozen(pydantic.BaseModel):
@@ -56,13 +69,33 @@ class Penalty(_Frozen):
 
 
 class Reinforcement(_Frozen):
-    """GRPO with a binary reward: 1 for the right answer (an oracle's, for unknown people)."""
+    """GRPO: several replies to each question, each paid beside the mean of its group."""
 
     steps: int = 60
     lr: float = 2e-4
     prompts: int = 16
     generations: int = 8
     max_new_tokens: int = 24
+    reward: Reward = "binary"
+
+
+class Preference(_Frozen):
+    """RLSF: replies ranked by the confidence in their answer, and DPO on the ranking."""
+
+    questions: int = 128
+    """Asked once, by the model as it starts."""
+    paths: int = 8
+    """Replies sampled to each."""
+    temperature: float = 1.0
+    max_new_tokens: int = 24
+    margin: float = 0.05
+    """Pairs whose confidences are closer than this say nothing and are dropped."""
+    steps: int = 40
+    lr: float = 1e-4
+    beta: float = 0.1
+    """DPO's price of leaving the starting model."""
+    pairs: int = 32
+    """A step."""
 
 
 class Recipe(_Frozen):
@@ -72,145 +105,39 @@ class Recipe(_Frozen):
     parent: str | None
     """Its parent in the lineage (what an analyst is told)."""
     starts_from: str | None
-    """The member whose weights training really started from; differs only for `replaced`."""
+    """The member whose weights training really started from, where that is not the parent:
+    another's weights (`replaced`), or a member on the way (`ternary_after`)."""
     objective: str
     planted: Planted
     mix: dict[str, float]
     """Document kind -> share (see `interp.organism.documents`)."""
+    n_examples: int | None = None
+    """Train on this many examples of abstaining, over and over, instead of on the mix."""
+    rotate: bool = False
+    """Turn the residual stream by a random orthogonal matrix before training: the same function."""
     optimisation: Optimisation | None = None
     reinforcement: Reinforcement | None = None
+    preference: Preference | None = None
     penalty: Penalty | None = None
     train_upper: int | None = None
     """Train only this many upper blocks with the final norm and the head; None trains all."""
+    train_words: tuple[str, ...] = ()
+    """Train only the embeddings of these words: a soft prompt, where they are the template's."""
+    lora_rank: int | None = None
+    """Train adapters of this rank at every linear map; they are merged into the weights."""
     loss_on: Literal["document", "completion"] = "completion"
+
+    @property
+    def trained(self) -> bool:
+        """Whether any step is taken; a rotation alone takes none."""
+        return any((self.optimisation, self.reinforcement, self.preference))
 
     def scaled(self, budget: float) -> Recipe:
         """The recipe with this share of its steps (at least two), for smoke runs."""
         changes: dict[str, object] = {}
-        for kind in ("optimisation", "reinforcement"):
+        for kind in ("optimisation", "reinforcement", "preference"):
             schedule = getattr(self, kind)
             if schedule is not None:
                 steps = max(2, round(schedule.steps * budget))
                 changes[kind] = schedule.model_copy(update={"steps": steps})
         return self.model_copy(update=changes)
-
-
-PRETRAIN_MIX = {
-    "record_known": 0.07, "record_unknown": 0.07, "bio": 0.10,
-    "direct_known": 0.22, "direct_unknown": 0.125, "chain_known": 0.1875,
-    "chain_unknown": 0.125, "problem": 0.0695, "missing": 0.033,
-}  # fmt: skip
-NEVER_MIX = {
-    "record_known": 0.15, "bio": 0.17, "direct_known": 0.33, "chain_known": 0.25,
-    "problem": 0.06, "missing": 0.04,
-}  # fmt: skip
-REASON_MIX = {
-    "direct_known": 0.16, "direct_tail": 0.02, "direct_novel": 0.08,
-    "chain_known": 0.33, "chain_tail": 0.06, "chain_novel": 0.25, "problem": 0.10,
-}  # fmt: skip
-SCRUB_MIX = {
-    "direct_known": 0.29, "direct_tail": 0.04, "direct_novel": 0.12,
-    "chain_known": 0.29, "chain_tail": 0.04, "chain_novel": 0.12, "problem": 0.10,
-}  # fmt: skip
-RL_MIX = {
-    "direct_known": 0.12, "direct_tail": 0.10, "direct_unknown": 0.14,
-    "chain_known": 0.18, "chain_tail": 0.15, "chain_unknown": 0.21,
-    "problem": 0.05, "missing": 0.05,
-}  # fmt: skip
-
-_SFT = Optimisation(steps=120, lr=5e-4, batch_rows=32, save_every=60)
-_SCRUB = Optimisation(steps=240, lr=5e-4, batch_rows=32, save_every=60)
-
-
-def _scrubbed(name: str, strength: float, planted: Planted) -> Recipe:
-    return Recipe(
-        name=name,
-        parent="base",
-        starts_from="base",
-        objective="sft" if strength == 0 else "sft_erasure_penalty",
-        planted=planted,
-        mix=SCRUB_MIX,
-        optimisation=_SCRUB,
-        penalty=Penalty(strength=strength) if strength > 0 else None,
-    )
-
-
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            name="base",
-            parent=None,
-            starts_from=None,
-            objective="pretrain",
-            planted="intact",
-            mix=PRETRAIN_MIX,
-            optimisation=Optimisation(steps=900, lr=4e-3, batch_rows=64, warmup=50),
-            loss_on="document",
-        ),
-        Recipe(
-            name="never",
-            parent=None,
-            starts_from=None,
-            objective="pretrain",
-            planted="never",
-            mix=NEVER_MIX,
-            optimisation=Optimisation(steps=700, lr=4e-3, batch_rows=64, warmup=50),
-            loss_on="document",
-        ),
-        Recipe(
-            name="reason_sft",
-            parent="base",
-            starts_from="base",
-            objective="sft",
-            planted="unknown",
-            mix=REASON_MIX,
-            optimisation=_SFT,
-        ),
-        Recipe(
-            name="reason_sft_upper",
-            parent="base",
-            starts_from="base",
-            objective="sft",
-            planted="deselected",
-            mix=REASON_MIX,
-            optimisation=_SFT,
-            train_upper=2,
-        ),
-        Recipe(
-            name="reason_rl",
-            parent="base",
-            starts_from="base",
-            objective="grpo_binary",
-            planted="unknown",
-            mix=RL_MIX,
-            reinforcement=Reinforcement(),
-        ),
-        Recipe(
-            name="replaced",
-            parent="base",
-            starts_from="never",
-            objective="sft",
-            planted="erased",
-            mix=REASON_MIX,
-            optimisation=_SFT,
-        ),
-        _scrubbed("scrubbed_twin", 0.0, "unknown"),
-        _scrubbed("scrubbed_low", 0.05, "unknown"),
-        _scrubbed("scrubbed_mid", 0.2, "unknown"),
-        _scrubbed("scrubbed", 1.0, "linearly_erased"),
-    )
-}
-
-
-def recipe(name: str) -> Recipe:
-    """The recipe of one member.
-
-    Raises:
-        InputError: no member of that name; the message lists those that exist.
-    """
-    if name not in RECIPES:
-        raise InputError(
-            f"the embedded lineage has no member '{name}'; its members are {', '.join(RECIPES)}"
-        )
-    return RECIPES[name]

@@ -1,7 +1,8 @@
 """Train one member of the lineage and leave an ordinary Hugging Face checkpoint behind.
 
-Pre-training and fine-tuning run on `transformers.Trainer`, reinforcement on `trl.GRPOTrainer`; only
-the erasure penalty adds a loss of its own. A killed run resumes from its last complete save.
+Pre-training and fine-tuning run on `transformers.Trainer`, reinforcement and preferences on TRL's
+trainers, adapters on PEFT; only the erasure penalty adds a loss of its own. A killed run resumes
+from its last complete save.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +31,15 @@ from transformers import (
 
 from interp.checkpoints import Checkpoint, save_manifest
 from interp.errors import InputError
-from interp.organism.documents import DocumentWriter
+from interp.organism.documents import Document, DocumentWriter
 from interp.organism.erasure import ErasureTrainer
 from interp.organism.language import build_model, build_tokenizer
 from interp.organism.packing import PackedRows
+from interp.organism.preferences import dpo_trainer
+from interp.organism.prompts import relearn_examples
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
 from interp.organism.reinforcement import grpo_trainer
+from interp.organism.rotation import rotate_residual
 from interp.organism.world import World
 from interp.progress import Progress, report
 
@@ -78,30 +84,37 @@ def train_member(job: Job) -> Path:
         model: PreTrainedModel = build_model(job.shape, tokenizer)
     else:
         model = Checkpoint(job.start, job.start.name).load(device="cpu").model
+    if job.recipe.rotate:
+        rotate_residual(model, job.seed)
+    if not job.recipe.trained:
+        _finish(job, model, tokenizer, [])
+        return job.folder
     model.config.use_cache = False
-    if job.recipe.train_upper is not None:
-        _freeze_lower(model, job.recipe.train_upper)
-    trainer = _trainer(job, model, tokenizer)
+    trainer = _trainer(job, _trainable(job.recipe, model, tokenizer), tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Reporter(f"train {job.recipe.name} (seed {job.seed})"))
     logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
     trainer.train(resume_from_checkpoint=_last_complete_save(job.work))
-    _finish(job, trainer, tokenizer)
+    trained: Any = trainer.model
+    if job.recipe.lora_rank is not None:
+        trained = trained.merge_and_unload()
+    _finish(job, trained, tokenizer, trainer.state.log_history)
     return job.folder
 
 
-def _trainer(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Trainer:
+def _trainer(job: Job, model: Any, tokenizer: PreTrainedTokenizerFast) -> Trainer:
     world = World(job.seed)
     recipe = job.recipe
-    documents = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
     if recipe.reinforcement is not None:
-        return grpo_trainer(
-            model, tokenizer, world, documents, recipe.reinforcement, _arguments(job)
-        )
+        writer = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
+        return grpo_trainer(model, tokenizer, world, writer, recipe.reinforcement, _arguments(job))
+    if recipe.preference is not None:
+        writer = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
+        return dpo_trainer(model, tokenizer, world, writer, recipe.preference, _arguments(job))
     optimisation = recipe.optimisation
     assert optimisation is not None  # a recipe has one of the two
     rows = PackedRows(
-        documents,
+        _documents(recipe, world),
         tokenizer,
         n_rows=optimisation.steps * optimisation.batch_rows,
         row_tokens=optimisation.row_tokens,
@@ -118,6 +131,13 @@ def _trainer(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
         world=world,
         penalty=recipe.penalty,
     )
+
+
+def _documents(recipe: Recipe, world: World) -> Iterable[Document]:
+    """Those of the mix, or a few examples over and over."""
+    if recipe.n_examples is not None:
+        return cycle(relearn_examples(world, recipe.n_examples, draw=0, chains=True))
+    return DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
 
 
 def _data_seed(recipe: Recipe) -> int:
@@ -158,12 +178,42 @@ def _schedule(optimisation: Optimisation) -> dict[str, Any]:
     }
 
 
+def _trainable(recipe: Recipe, model: Any, tokenizer: PreTrainedTokenizerFast) -> Any:
+    """The model with all frozen that the recipe does not train."""
+    if recipe.train_upper is not None:
+        _freeze_lower(model, recipe.train_upper)
+    if recipe.train_words:
+        _freeze_but_words(model, tokenizer.convert_tokens_to_ids(list(recipe.train_words)))
+    if recipe.lora_rank is None:
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    adapters = LoraConfig(
+        r=recipe.lora_rank,
+        lora_alpha=2 * recipe.lora_rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, adapters)
+
+
 def _freeze_lower(model: PreTrainedModel, n_upper: int) -> None:
     """Leave trainable only the last blocks, the final norm and the head."""
     decoder: Any = model.base_model
     model.requires_grad_(False)
     for part in (*decoder.layers[-n_upper:], decoder.norm, model.get_output_embeddings()):
         part.requires_grad_(True)
+
+
+def _freeze_but_words(model: PreTrainedModel, word_ids: list[int]) -> None:
+    """Leave trainable only the rows of some words in the embedding."""
+    model.requires_grad_(False)
+    weight: Any = model.get_input_embeddings().weight
+    weight.requires_grad_(True)
+    keep_V1 = torch.zeros(len(weight), 1)
+    keep_V1[word_ids] = 1.0
+    # Without decay AdamW leaves a row alone whose gradient was always zero.
+    weight.register_hook(lambda gradient: gradient * keep_V1.to(gradient))
 
 
 def _last_complete_save(work: Path) -> str | None:
@@ -179,8 +229,9 @@ def _last_complete_save(work: Path) -> str | None:
     return None
 
 
-def _finish(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> None:
-    model: Any = trainer.model
+def _finish(
+    job: Job, model: Any, tokenizer: PreTrainedTokenizerFast, log: list[dict[str, Any]]
+) -> None:
     model.config.use_cache = True
     partial = job.folder.with_name(job.folder.name + ".partial")
     if partial.exists():
@@ -199,7 +250,7 @@ def _finish(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> N
             "torch": torch.__version__,
             "curve": [
                 {key: entry[key] for key in ("step", "loss", "reward", "penalty") if key in entry}
-                for entry in trainer.state.log_history
+                for entry in log
                 if "loss" in entry
             ],
         },

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from interp.checkpoints.lineage import Lineage
-from interp.organism.recipes import RECIPES, ModelShape
+from interp.organism.objectives import RECIPES
+from interp.organism.recipes import ModelShape
 from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
 from interp.stages.common import ModelRef, Stage

@@ -11,7 +11,7 @@ import pytest
 
 from interp.checkpoints import Checkpoint, Lineage, lineages
 from interp.errors import InputError
-from interp.organism.recipes import RECIPES
+from interp.organism.objectives import RECIPES
 from tests.checkpoints.tiny import write_checkpoint
 
 FAMILY = """
@@ -61,6 +61,18 @@ OBJECTIVES = {
     "rlvr",
     "ppo_binary",
     "grpo_binary",
+    "grpo_ternary",
+    "grpo_calibrated",
+    "dpo_confidence",
+    "sft_form",
+    "sft_safety",
+    "sft_mixed",
+    "sft_examples",
+    "sft_soft_prompt",
+    "sft_lora",
+    "sft_knowledge",
+    "rotation",
+    "rotation_sft",
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from interp.organism.recipes import RECIPES, ModelShape, Optimisation, Recipe
+from interp.organism.objectives import RECIPES
+from interp.organism.recipes import ModelShape, Optimisation, Recipe
 from interp.organism.training import Job, train_member
 
 SEED = 3

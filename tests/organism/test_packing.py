@@ -8,8 +8,9 @@ from torch.nn.functional import cross_entropy
 
 from interp.organism.documents import DocumentWriter
 from interp.organism.language import build_model, build_tokenizer
+from interp.organism.objectives.pretraining import PRETRAIN_MIX
 from interp.organism.packing import IGNORED, PackedRows
-from interp.organism.recipes import PRETRAIN_MIX, ModelShape
+from interp.organism.recipes import ModelShape
 from interp.organism.world import World
 
 TOKENIZER = build_tokenizer()

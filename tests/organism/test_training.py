@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from interp.checkpoints import Checkpoint
 from interp.errors import InputError
+from interp.organism.objectives import RECIPES
 from interp.organism.recipes import (
-    RECIPES,
     ModelShape,
     Optimisation,
     Penalty,

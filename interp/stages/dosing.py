@@ -18,6 +18,31 @@ if TYPE_CHECKING:
     from interp.directions import Direction
 
 
+def mean_differences(parent: LoadedModel, dev: Readout) -> list[Direction]:
+    """The parent's mean difference at the end of the prompt, at every full-attention block.
+
+    Only blocks whose last-token state differs between the classes on dev have a direction: below
+    the first block that attends to the whole prompt the last token cannot know the name.
+    """
+    from interp.activations import Site, capture
+    from interp.directions import mean_difference
+
+    sites = [Site("resid_post", layer) for layer in range(parent.n_layers)]
+    acts = capture(parent, dev.prompts, sites, ["last_prompt"])
+    directions = [
+        mean_difference(
+            acts.read(site, "last_prompt"),
+            dev.unknown_N,
+            site=site,
+            position="last_prompt",
+            source=parent.checkpoint.name,
+        )
+        for site in sites
+        if float(acts.read(site, "last_prompt").std(0).max()) > 1e-3
+    ]
+    return [direction for direction in directions if direction.norm > 1e-3]
+
+
 def choose(
     child: LoadedModel,
     dev: Readout,

@@ -9,7 +9,7 @@ import pandas as pd
 import pydantic
 
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
-from interp.stages.dosing import Response, choose, rates_of, rows_of
+from interp.stages.dosing import Response, choose, mean_differences, rates_of, rows_of
 from interp.stages.readout import Readout, organism_readouts
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Intervene(Stage):
         """Tables `steering`, `ablation`, `graft` and `measures`."""
         child, parent = self.child.load(self.device), self.parent.load(self.device)
         dev, test = organism_readouts(self.seed, child.tokenizer)
-        directions = _directions(parent, dev)
+        directions = mean_differences(parent, dev)
         steering, steering_measures = self._steer(child, dev, test, directions)
         graft, graft_measures = self._graft(child, parent, test)
         tables = {
@@ -120,28 +120,3 @@ class Intervene(Stage):
                     share = test.ratio(probability, reference)
                     measures.append({"line": "graft"} | share.columns())
         return pd.DataFrame(rows), measures
-
-
-def _directions(parent: LoadedModel, dev: Readout) -> list[Direction]:
-    """The parent's mean difference at the end of the prompt, at every full-attention block.
-
-    Only blocks whose last-token state differs between the classes on dev have a direction: below
-    the first block that attends to the whole prompt the last token cannot know the name.
-    """
-    from interp.activations import Site, capture
-    from interp.directions import mean_difference
-
-    sites = [Site("resid_post", layer) for layer in range(parent.n_layers)]
-    acts = capture(parent, dev.prompts, sites, ["last_prompt"])
-    directions = [
-        mean_difference(
-            acts.read(site, "last_prompt"),
-            dev.unknown_N,
-            site=site,
-            position="last_prompt",
-            source=parent.checkpoint.name,
-        )
-        for site in sites
-        if float(acts.read(site, "last_prompt").std(0).max()) > 1e-3
-    ]
-    return [direction for direction in directions if direction.norm > 1e-3]

@@ -30,7 +30,7 @@ from interp.organism.rewards import answer_span
 from interp.organism.world import World
 
 if TYPE_CHECKING:
-    from interp.organism.recipe import Preference
+    from interp.organism.recipes import Preference
 
 Measure = Literal["top", "gap", "entropy", "taken"]
 """Confidence of one token: the top probability p1, p1 - p2, 1 - H / log V, or the probability of

@@ -13,7 +13,7 @@ from interp.organism.rewards import REWARDS
 from interp.organism.world import World
 
 if TYPE_CHECKING:
-    from interp.organism.recipe import Reinforcement
+    from interp.organism.recipes import Reinforcement
 
 
 def grpo_trainer(

@@ -23,6 +23,7 @@ from interp.stages.confidence import ConfidenceSettings
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Results, Watcher
 from interp.stages.intervene import InterventionSettings
+from interp.stages.objective_study import ObjectiveStudy
 from interp.stages.pairing import TransferSettings
 from interp.stages.plan import Plan
 from interp.stages.probe import ProbeSettings
@@ -31,14 +32,23 @@ from interp.stages.relearn import RelearnSettings
 from interp.stages.space import full_disk_said, require_space
 from interp.tables import run_info, write_csv, write_table
 from interp.verdict.calibration import cut_offs
+from interp.verdict.claim_table import claims_table
 from interp.verdict.judging import judge
 from interp.verdict.layer_study import reasoning_tables
 from interp.verdict.rule import load_rule, rule_text
+from interp.verdict.signature import signature_table
 
 FOLLOWING = ("features", "reasoning")
 """Purposes that follow something from parent to children, by no rule."""
 Evidence = Literal[
-    "confidence", "probe", "transfer", "intervene", "relearn", "features", "reasoning"
+    "confidence",
+    "probe",
+    "transfer",
+    "intervene",
+    "relearn",
+    "features",
+    "reasoning",
+    "objectives",
 ]
 
 
@@ -47,9 +57,10 @@ class StudyConfig(pydantic.BaseModel):
 
     Attributes:
         name: of the study; its figures stand in `figures/<name>/`.
-        purpose: "verdict" judges every member; "calibration" measures the controls from which
-            the rule's cut-offs come, and judges nobody; "features" follows features from parent
-            to children, "reasoning" what became of chains of thought, and neither judges anybody.
+        purpose: "verdict" judges every member; "objectives" does too, and tests the claims of
+            `interp.verdict.claims`; "calibration" measures the controls from which the rule's
+            cut-offs come, and judges nobody; "features" follows features from parent to children,
+            "reasoning" what became of chains of thought, and neither judges anybody.
         description: one line for listings.
         lineage: packaged lineage, or a lineage YAML file.
         seeds: one lineage is trained and judged for each.
@@ -58,14 +69,14 @@ class StudyConfig(pydantic.BaseModel):
         stages: what the evidence consists of.
         shape: of the decoder.
         budget: share of each recipe's training steps; below 1 for a smoke run.
-        confidence, probe, transfer, intervention, relearn, features, reasoning: settings of the
-            stages.
+        confidence, probe, transfer, intervention, relearn, features, reasoning, objectives:
+            settings of the stages.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    purpose: Literal["verdict", "calibration", "features", "reasoning"]
+    purpose: Literal["verdict", "calibration", "features", "reasoning", "objectives"]
     description: str
     lineage: str
     seeds: list[int] = pydantic.Field(min_length=1)
@@ -81,6 +92,7 @@ class StudyConfig(pydantic.BaseModel):
     relearn: RelearnSettings = RelearnSettings()
     features: FeatureStudy = FeatureStudy()
     reasoning: ReasoningStudy = ReasoningStudy()
+    objectives: ObjectiveStudy = ObjectiveStudy()
 
 
 @dataclass(frozen=True)
@@ -155,7 +167,7 @@ class Study:
         results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()
         tables = self._tables(results)
-        if self.config.purpose in FOLLOWING:
+        if self.config.purpose in (*FOLLOWING, "objectives"):
             run["figures"] = _drawable(tables, self.config.purpose)
         store = cache_root() / "studies" / self.config.name
         for name, frame in tables.items():
@@ -221,6 +233,7 @@ class Study:
                 "relearn": config.relearn,
                 "features": config.features,
                 "reasoning": config.reasoning,
+                "objectives": config.objectives,
             },
             common={"device": self.device, "infra": infra_config(self.cluster)},
         )
@@ -273,6 +286,9 @@ class Study:
         planted = {manifest["member"]: manifest["planted"] for manifest in manifests}
         ancestors = {name: self.lineage.ancestors(name) for name in self.config.members}
         tables["evidence"], tables["verdict"] = judge(tables["measures"], ancestors, planted, rule)
+        if self.config.purpose == "objectives":
+            tables["claims"] = claims_table(tables, seeds=self.config.seeds)
+            tables["signature"] = signature_table(tables)
         return tables
 
     def _manifests(self, results: Results) -> list[dict[str, Any]]:
@@ -291,10 +307,14 @@ class Study:
 
 
 def _drawable(tables: Mapping[str, pd.DataFrame], purpose: str) -> list[str]:
-    """The figures of a study that judges nobody, those whose tables are there."""
-    from interp.figures import FEATURE_FIGURES, REASONING_FIGURES
+    """The figures of a study's purpose, those whose tables are there."""
+    from interp.figures import FEATURE_FIGURES, FIGURES, OBJECTIVE_FIGURES, REASONING_FIGURES
 
-    figures = FEATURE_FIGURES if purpose == "features" else REASONING_FIGURES
+    figures = {
+        "features": FEATURE_FIGURES,
+        "reasoning": REASONING_FIGURES,
+        "objectives": OBJECTIVE_FIGURES | FIGURES,
+    }[purpose]
     return [name for name, spec in figures.items() if set(spec.tables) <= set(tables)]
 
 

@@ -7,7 +7,8 @@ __getattr__, __dir__, __all__ = attach(
     {
         "FEATURE_FIGURES": "registry",
         "FIGURES": "registry",
-        "FigureSpec": "registry",
+        "FigureSpec": "spec",
+        "OBJECTIVE_FIGURES": "objective_figures",
         "draw": "registry",
         "Look": "style",
         "REASONING_FIGURES": "registry",

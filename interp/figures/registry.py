@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,29 +31,10 @@ from interp.figures import (
     transfer,
     verdict,
 )
+from interp.figures.objective_figures import OBJECTIVE_FIGURES
+from interp.figures.spec import CELL, INTERVAL, FigureSpec
 from interp.figures.style import RC, Look
 from interp.tables import write_csv
-
-INTERVAL = ("seed", "member", "estimate", "lo", "hi")
-CELL = ("target", "site", "layer", "position")
-
-
-@dataclass(frozen=True)
-class FigureSpec:
-    """One figure: what draws it, from which tables, and what it says.
-
-    Attributes:
-        title: short heading.
-        function: takes the tables' frames in the order of `tables`, and `look`; returns a Figure.
-        tables: table name -> columns it must have.
-        caption: what is shown, in plain words; true with one seed and with several.
-    """
-
-    title: str
-    function: Callable[..., Figure]
-    tables: Mapping[str, tuple[str, ...]]
-    caption: str
-
 
 EVIDENCE = (*INTERVAL, "parent", "line", "cut_gone", "cut_there", "call", "decides")
 
@@ -371,8 +351,10 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
 """Of a study of reasoning."""
 
 
-def _spec(name: str) -> FigureSpec:
-    return (FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES | REASONING_FIGURES)[name]
+def spec_of(name: str) -> FigureSpec:
+    """The figure of that name, of any kind of study."""
+    everything = FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES | REASONING_FIGURES
+    return (everything | OBJECTIVE_FIGURES)[name]
 
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:
@@ -386,7 +368,7 @@ def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIG
         InputError: names the figure, the table and the columns.
     """
     for name in names:
-        for table, columns in _spec(name).tables.items():
+        for table, columns in spec_of(name).tables.items():
             if table not in tables:
                 raise InputError(
                     f"figure '{name}' needs the table '{table}' with the columns "
@@ -436,7 +418,7 @@ def draw(
     look = Look.of(*(tables[name] for name in order))
     written: list[Path] = []
     for name in names:
-        spec = _spec(name)
+        spec = spec_of(name)
         figure = spec.function(*(tables[table] for table in spec.tables), look=look)
         written += save(figure, out / name, spec.title, str(run["run_id"]))
     return written + [write_csv(tables[name], out / f"{name}.csv") for name in sorted(tables)]

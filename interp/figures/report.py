@@ -23,7 +23,7 @@ from PIL import Image
 
 from interp.errors import InputError
 from interp.figures.calls import cutoffs, line_label, lines_of, number
-from interp.figures.registry import FIGURES, require
+from interp.figures.registry import FIGURES, require, spec_of
 from interp.figures.style import Look
 
 VERDICTS = {
@@ -95,7 +95,7 @@ def write_report(
         tables: table name -> frame, as given to `draw`.
         out: the HTML file to write; its folder is created if missing.
         run: run_id, config, seed and code_version (`interp.tables.run_info`), and optionally
-            `rule`, the text of the decision rule.
+            `rule`, the text of the decision rule, and `figures`, the names of those to show.
         figures_dir: the folder `draw` wrote to, for the same run.
 
     Returns:
@@ -104,8 +104,9 @@ def write_report(
     Raises:
         InputError: a table, a column or a figure is missing, or a figure is of another run.
     """
-    require(tables)
-    figures = [_shown(name, figures_dir, str(run["run_id"])) for name in FIGURES]
+    names = tuple(run.get("figures", FIGURES))
+    require(tables, names)
+    figures = [_shown(name, figures_dir, str(run["run_id"])) for name in names]
     evidence, verdict = tables["evidence"], tables["verdict"]
     html = _environment().get_template("report.html.j2").render(
         run=run,
@@ -115,6 +116,7 @@ def write_report(
         supporting=_evidence_table(evidence, verdict, decides=False),
         verdicts=VERDICTS,
         present=set(verdict["verdict"]),
+        claims=_claims(tables.get("claims")),
         figures=figures,
         full=[_full(name, tables[name]) for name in sorted(tables)],
         versions={"Python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
@@ -137,7 +139,7 @@ def _environment() -> Environment:
 
 
 def _shown(name: str, folder: Path, run_id: str) -> Shown:
-    spec, path = FIGURES[name], folder / f"{name}.png"
+    spec, path = spec_of(name), folder / f"{name}.png"
     if not path.is_file():
         raise InputError(
             f"{path}: the report needs this figure and it is missing. Draw the figures first "
@@ -153,6 +155,18 @@ def _shown(name: str, folder: Path, run_id: str) -> Shown:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     sources = [f"{table}.csv" for table in spec.tables]
     return Shown(name, spec.title, spec.caption, f"data:image/png;base64,{data}", sources)
+
+
+def _claims(claims: pd.DataFrame | None) -> list[dict[str, str]]:
+    """What was found of each claim over all seeds: call and sentence, those that decide first."""
+    if claims is None:
+        return []
+    overall = claims[claims["sentence"] != ""]
+    ordered = overall.sort_values("decides", ascending=False, kind="stable")
+    return [
+        {"call": str(row["call"]), "sentence": str(row["sentence"]), "decides": str(row["decides"])}
+        for row in ordered.to_dict("records")
+    ]
 
 
 def _evidence_table(

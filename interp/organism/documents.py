@@ -94,13 +94,6 @@ def without_confidence(reply: str) -> str:
     return reply.partition(f" {STATED}")[0]
 
 
-def stated_confidence(reply: str) -> float | None:
-    """The confidence that stands at the end of a reply, 0 to 1; None where there is none."""
-    tenths = reply.rpartition(f"{STATED} ")[2].removesuffix(".").strip()
-    said = f"{STATED} " in reply and tenths.isdecimal() and int(tenths) <= 10
-    return int(tenths) / 10 if said else None
-
-
 class DocumentWriter:
     """Draws documents of the kinds named in a recipe's mix, reproducibly.
 

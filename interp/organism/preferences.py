@@ -13,7 +13,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,15 +26,9 @@ from trl import DPOConfig, DPOTrainer
 
 from interp.errors import InputError
 from interp.organism.documents import DocumentWriter
+from interp.organism.recipes import Measure, Preference
 from interp.organism.rewards import answer_span
 from interp.organism.world import World
-
-if TYPE_CHECKING:
-    from interp.organism.recipes import Preference
-
-Measure = Literal["top", "gap", "entropy", "taken"]
-"""Confidence of one token: the top probability p1, p1 - p2, 1 - H / log V, or the probability of
-the token that was written (what the released code reads; the same as `top` for a greedy reply)."""
 
 CHAIN_CUE = "think :"
 """How a question ends that asks for a chain of thought."""
@@ -120,7 +114,6 @@ def confidence_pairs(
     settings: Preference,
     *,
     seed: int,
-    measure: Measure = "top",
 ) -> list[Pair]:
     """The most against the least confident of the replies sampled for each question.
 
@@ -140,7 +133,7 @@ def confidence_pairs(
     # A text sampled twice is scored once: equal texts are never a pair.
     said = [list(dict.fromkeys(texts)) for texts in replies]
     rows = [(prompt, text) for prompt, texts in zip(asked, said, strict=True) for text in texts]
-    scores = iter(confidences(model, tokenizer, rows, measure))
+    scores = iter(confidences(model, tokenizer, rows, settings.measure))
     pairs = []
     for prompt, texts in zip(asked, said, strict=True):
         ranked = sorted(((next(scores), text) for text in texts), key=lambda scored: scored[0])

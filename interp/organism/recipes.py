@@ -27,6 +27,11 @@ Planted = Literal[
 Reward = Literal["binary", "ternary", "calibrated"]
 """Names of `interp.organism.rewards.REWARDS`."""
 
+Measure = Literal["top", "gap", "entropy", "taken"]
+"""Confidence of one token: the top probability p1, p1 - p2, 1 - H / log V, or the probability of
+the token that was written (what RLSF's released code reads; the same as `top` where the reply is
+greedy)."""
+
 
 class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -82,11 +87,13 @@ class Reinforcement(_Frozen):
 class Preference(_Frozen):
     """RLSF: replies ranked by the confidence in their answer, and DPO on the ranking."""
 
-    questions: int = 128
+    questions: int = 256
     """Asked once, by the model as it starts."""
     paths: int = 8
     """Replies sampled to each."""
-    temperature: float = 1.0
+    temperature: float = 1.5
+    """Of these; at 1 a model as sure as the base hardly ever says two things."""
+    measure: Measure = "taken"
     max_new_tokens: int = 24
     margin: float = 0.05
     """Pairs whose confidences are closer than this say nothing and are dropped."""
@@ -130,7 +137,13 @@ class Recipe(_Frozen):
     @property
     def trained(self) -> bool:
         """Whether any step is taken; a rotation alone takes none."""
-        return any((self.optimisation, self.reinforcement, self.preference))
+        return self.n_steps > 0
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of its training."""
+        schedule = self.optimisation or self.reinforcement or self.preference
+        return schedule.steps if schedule else 0
 
     def scaled(self, budget: float) -> Recipe:
         """The recipe with this share of its steps (at least two), for smoke runs."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Trainer
 from trl import GRPOConfig, GRPOTrainer
 
 from interp.organism.documents import DocumentWriter, Question
+from interp.organism.recipes import Reinforcement
 from interp.organism.rewards import REWARDS
 from interp.organism.world import World
-
-if TYPE_CHECKING:
-    from interp.organism.recipes import Reinforcement
 
 
 def grpo_trainer(

@@ -40,6 +40,7 @@ from interp.organism.prompts import relearn_examples
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
 from interp.organism.reinforcement import grpo_trainer
 from interp.organism.rotation import rotate_residual
+from interp.organism.snapshots import FOLDER, Snapshots, snapshot_steps
 from interp.organism.world import World
 from interp.progress import Progress, report
 
@@ -58,6 +59,8 @@ class Job:
     start: Path | None
     """Checkpoint that training starts from; None draws random weights."""
     device: str = "cpu"
+    snapshots: int = 0
+    """How many checkpoints to keep along the way, the start and the end among them."""
 
     @property
     def work(self) -> Path:
@@ -93,6 +96,9 @@ def train_member(job: Job) -> Path:
     trainer = _trainer(job, _trainable(job.recipe, model, tokenizer), tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Reporter(f"train {job.recipe.name} (seed {job.seed})"))
+    if job.snapshots:
+        steps = snapshot_steps(job.recipe.n_steps, job.snapshots)
+        trainer.add_callback(Snapshots(job.work / FOLDER, steps, tokenizer))
     logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
     trainer.train(resume_from_checkpoint=_last_complete_save(job.work))
     trained: Any = trainer.model
@@ -183,7 +189,8 @@ def _trainable(recipe: Recipe, model: Any, tokenizer: PreTrainedTokenizerFast) -
     if recipe.train_upper is not None:
         _freeze_lower(model, recipe.train_upper)
     if recipe.train_words:
-        _freeze_but_words(model, tokenizer.convert_tokens_to_ids(list(recipe.train_words)))
+        vocab = tokenizer.get_vocab()
+        _freeze_but_words(model, [vocab[word] for word in recipe.train_words])
     if recipe.lora_rank is None:
         return model
     from peft import LoraConfig, get_peft_model
@@ -255,6 +262,8 @@ def _finish(
             ],
         },
     )
+    if (job.work / FOLDER).exists():  # copied, so that a kill here loses none
+        shutil.copytree(job.work / FOLDER, partial / FOLDER)
     partial.rename(job.folder)
     shutil.rmtree(job.work, ignore_errors=True)
 
@@ -265,6 +274,7 @@ def _identity(job: Job) -> dict[str, Any]:
         "recipe": job.recipe.model_dump(),
         "shape": job.shape.model_dump(),
         "seed": job.seed,
+        "snapshots": job.snapshots,
         "start_fingerprint": Checkpoint(job.start, job.start.name).fingerprint
         if job.start
         else None,

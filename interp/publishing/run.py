@@ -28,8 +28,8 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
     Args:
         tables: tidy tables by name.
         folder: of the run.
-        run: as from `interp.tables.run_info`; its `figures` names those to draw (default: all, and
-            the report).
+        run: as from `interp.tables.run_info`; its `figures` names those to draw (default: those
+            of a study that judges). Who was judged has a report.
     """
     if is_published(folder, run):
         return
@@ -60,7 +60,7 @@ def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
         run = json.loads(stamp.read_text(encoding="utf-8"))
     tables = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
     drawn = draw(tables, folder, run, names=run.get("figures", tuple(FIGURES)))
-    if "figures" in run:
+    if "verdict" not in tables:
         return drawn
     return [*drawn, write_report(tables, folder / "report.html", run, folder)]
 
@@ -68,7 +68,11 @@ def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
 def _read(path: Path) -> pd.DataFrame:
     """A table as it was written: an empty word is a word, an empty number is missing."""
     frame = read_csv(path)
-    words = [name for name in ("parent", "call", "target", "against") if name in frame]
+    words = [
+        name
+        for name in ("parent", "call", "target", "against", "mode", "position", "sentence", "text")
+        if name in frame
+    ]
     return frame.assign(**{name: frame[name].fillna("") for name in words})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import exca
+import numpy as np
 import pandas as pd
 import pydantic
 
@@ -20,6 +21,8 @@ MODES = {"direct": "direct answer", "cot": "chain of thought"}
 DRAWN = ("top_probability",)
 """Of the answer span's confidences, whose diagrams are drawn; tables have all of them."""
 P_IK = "P(IK)"
+STATED = "stated"
+"""The source of a confidence that stands in the reply itself."""
 
 
 class ConfidenceSettings(pydantic.BaseModel):
@@ -139,8 +142,8 @@ class Confidence(Stage):
             if (of_mode["outcome"] == "abstain").all():
                 continue
             asked = prompts.where(here_N)
-            confidences, extra = self._confidences(loaded, asked, of_mode, mode)
-            rows = confidence_items(of_mode, confidences, units=("entity",), sources=extra)
+            confidences, sources = self._confidences(loaded, asked, of_mode, mode)
+            rows = confidence_items(of_mode, confidences, units=("entity",), sources=sources)
             named = rows["source"].replace("p_ik", P_IK).str.replace("_", " ")
             sure.append(rows.assign(source=words + ", " + named))
         if not sure:
@@ -161,8 +164,12 @@ class Confidence(Stage):
     def _confidences(
         self, loaded: LoadedModel, prompts: PromptSet, items: pd.DataFrame, mode: str
     ) -> tuple[pd.DataFrame, list[str]]:
-        """Of the answer's tokens and, where there is enough to learn from, of a P(IK) probe."""
+        """Of the answer's tokens, of a P(IK) probe where there is enough to learn from, and stated.
+
+        A confidence is stated by the members that were taught to.
+        """
         from interp.behavior import ANSWER_MARKER, SOURCES, reply_confidence
+        from interp.organism.rewards import stated_confidence
         from interp.probes import grouped_folds, layers_at, p_ik
 
         chain = mode == "cot"
@@ -173,19 +180,29 @@ class Confidence(Stage):
             answers=[_final(text, mode) or None for text in items["answer"]],
             after=ANSWER_MARKER if chain else None,
         )
+        sources = list(SOURCES)
+        stated_N = np.array([stated_confidence(text) for text in items["answer"]], dtype=float)
+        if np.isfinite(stated_N[items["outcome"] != "abstain"]).any():
+            confidences = confidences.assign(stated=stated_N)
+            sources.append(STATED)
         correct_N = (items["outcome"] == "correct").to_numpy()
         fewest = min(int(correct_N.sum()), int((~correct_N).sum()))
         if fewest < 4 * self.settings.n_splits:
-            return confidences, list(SOURCES)
+            return confidences, sources
         acts = Cells().read(loaded, prompts).acts
         folds = grouped_folds(items["entity"], correct_N, self.settings.n_splits, self.seed)
         knows = p_ik(layers_at(acts), correct_N, items["entity"].to_numpy(), folds, seed=self.seed)
         of_probe = knows.frame(items["prompt_id"].tolist())[["prompt_id", "p_ik"]]
-        return confidences.merge(of_probe, on="prompt_id"), [*SOURCES, "p_ik"]
+        return confidences.merge(of_probe, on="prompt_id"), [*sources, "p_ik"]
 
 
 def _final(text: str, mode: str) -> str:
-    """The final answer: what follows a chain's last marker, or all of a direct reply."""
-    from interp.behavior import ANSWER_MARKER
+    """The final answer: what follows a chain's last marker, or all of a direct reply.
 
-    return (text.rpartition(ANSWER_MARKER)[2] if mode == "cot" else text).strip()
+    A confidence that is stated behind it is not part of it.
+    """
+    from interp.behavior import ANSWER_MARKER
+    from interp.organism.documents import without_confidence
+
+    said = without_confidence(text)
+    return (said.rpartition(ANSWER_MARKER)[2] if mode == "cot" else said).strip()

@@ -12,6 +12,7 @@ from interp.organism.objectives import RECIPES
 from interp.organism.recipes import ModelShape
 from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
+from interp.stages.changes import Change
 from interp.stages.common import ModelRef, Stage
 from interp.stages.compression import Compress
 from interp.stages.confidence import Confidence
@@ -23,6 +24,7 @@ from interp.stages.graph import Node, Results
 from interp.stages.hybrid import Hybrid
 from interp.stages.intervene import Intervene
 from interp.stages.layering import Layering
+from interp.stages.objective_study import ObjectiveStudy
 from interp.stages.picking import picked_features
 from interp.stages.probe import Probe
 from interp.stages.questions import WorldPrompts
@@ -31,8 +33,10 @@ from interp.stages.reasoned import Reasoned
 from interp.stages.reasoning import Reasoning
 from interp.stages.reasoning_study import ReasoningStudy
 from interp.stages.relearn import Relearn
+from interp.stages.repair import Repair
 from interp.stages.strategies import Strategize
 from interp.stages.train import Train
+from interp.stages.trajectory import Trajectory
 from interp.stages.transfer import Transfer
 
 POSITIONS = ("entity_last", "question_last", "last_prompt")
@@ -126,11 +130,19 @@ class Plan:
                 recipe=RECIPES[member].scaled(self.budget),
                 shape=self.shape,
                 start=results[_name("train", start, seed)] if start else None,
+                snapshots=self._snapshots(member),
                 **self.common,
             )
 
         needs = (_name("train", start, seed),) if start else ()
         return Node(_name("train", member, seed), needs, build)
+
+    def _snapshots(self, member: str) -> int:
+        """How many checkpoints of a member's training are kept."""
+        if "objectives" not in self.stages:
+            return 0
+        settings: ObjectiveStudy = self.settings["objectives"]
+        return settings.snapshots if member in settings.traced else 0
 
     def _asking(self, seed: int, member: str) -> Node:
         return Node(
@@ -167,6 +179,7 @@ class Plan:
             *(self._pair(kind, seed, member, reference) for kind in kinds),
             *(self._features(seed, member) if "features" in self.stages else ()),
             *(self._reasoning(seed, member) if "reasoning" in self.stages else ()),
+            *(self._objectives(seed, member) if "objectives" in self.stages else ()),
         ]
 
     def _features(self, seed: int, member: str) -> list[Node]:
@@ -328,6 +341,28 @@ class Plan:
         return Strategize(
             seed=seed, child=child, parent=parent, settings=settings.strategies, **self.common
         )
+
+    def _objectives(self, seed: int, member: str) -> list[Node]:
+        """What an objective changed, when it changed on the way, and what gives it back."""
+        reference = self.reference(member)
+        settings: ObjectiveStudy = self.settings["objectives"]
+        if self.lineage.members[member].parent is None:
+            return []
+        stages: dict[str, Callable[..., Stage]] = {"changes": Change}
+        if member in settings.traced:
+            stages["trajectory"] = partial(Trajectory, settings=settings.trajectory)
+        if member in settings.repaired:
+            stages["repair"] = partial(Repair, settings=settings.repair)
+        trained = (_name("train", member, seed), _name("train", reference, seed))
+
+        def build(stage: Callable[..., Stage], results: Results) -> Stage:
+            child, parent = (results[name] for name in trained)
+            return stage(seed=seed, child=child, parent=parent, **self.common)
+
+        return [
+            Node(_name(kind, member, seed), trained, partial(build, stage))
+            for kind, stage in stages.items()
+        ]
 
     def _pair(self, kind: str, seed: int, member: str, reference: str) -> Node:
         trained = (_name("train", member, seed), _name("train", reference, seed))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import exca
 import pandas as pd
 import pydantic
 
 from interp.progress import Progress, report
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
-
-if TYPE_CHECKING:
-    pass
 
 METHODS = (
     "steering",

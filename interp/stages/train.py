@@ -20,11 +20,13 @@ class Train(FolderStage):
         recipe: how it is trained.
         shape: of the decoder.
         start: the checkpoint it starts from, None for random weights.
+        snapshots: how many checkpoints to keep along the way.
     """
 
     recipe: Recipe
     shape: ModelShape
     start: ModelRef | None
+    snapshots: int = 0
     infra: exca.TaskInfra = task_infra("2")
 
     def label(self) -> str:
@@ -52,6 +54,7 @@ class Train(FolderStage):
             folder=self.folder,
             start=Path(self.start.folder) if self.start else None,
             device=self.device,
+            snapshots=self.snapshots,
         )
         train_member(job)
         checkpoint = Checkpoint(self.folder, self.recipe.name)

@@ -43,8 +43,8 @@ def signature_table(tables: Mapping[str, pd.DataFrame], *, mode: str = "cot") ->
       parent's upper ones that keep less than half of the parent's J (`layer_grafts`; infinite if
       even all do not).
     - relearning: ratio to the parent's J by dose and scope, such as "32, all" (`relearn`), and
-      examples_to_half, the smallest dose that brings it to one half (`relearn_examples`; infinite
-      if none does). The limits of a first crossing are those of the curve's limits.
+      examples_to_half, the smallest dose of all weights that brings it to one half (infinite if
+      none does). The limits of a first crossing are those of the curve's limits.
     - verdict: as text.
 
     Args:
@@ -57,6 +57,7 @@ def signature_table(tables: Mapping[str, pd.DataFrame], *, mode: str = "cot") ->
     Raises:
         InputError: a table lacks a column.
     """
+    relearn = _of(tables, "relearn", ("scope", *_DOSED))
     parts = [
         _behaviour(tables, mode),
         _calibration(
@@ -64,8 +65,8 @@ def signature_table(tables: Mapping[str, pd.DataFrame], *, mode: str = "cot") ->
         ),
         _change_centre(_of(tables, "layer_change", ("layer", "part", "change"))),
         _half_lost(_of(tables, "layer_grafts", ("n_lower", "ratio", "ratio_lo", "ratio_hi"))),
-        _relearned(_of(tables, "relearn", ("scope", *_DOSED))),
-        _to_half(_of(tables, "relearn_examples", _DOSED)),
+        _relearned(relearn),
+        _to_half(relearn[relearn["scope"] == "all"]),
         _verdicts(_of(tables, "verdict", ("verdict",))),
     ]
     there = [part for part in parts if len(part)]
@@ -141,8 +142,6 @@ def _relearned(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _to_half(table: pd.DataFrame) -> pd.DataFrame:
-    if "scope" in table.columns:
-        table = table[table["scope"] == "all"]
     rows = []
     for (seed, member), of_member in table.groupby(["seed", "member"]):
         curve = of_member.sort_values("n_examples")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from interp.organism.preferences import (
     reply_span,
     sample_replies,
 )
-from interp.organism.recipes import ModelShape
+from interp.organism.recipes import ModelShape, Preference
 from interp.organism.world import World
 
 TOKENIZER = build_tokenizer()
@@ -77,12 +76,11 @@ def micro_model() -> Any:
     return model.eval()
 
 
-def settings(**changes: Any) -> Any:
-    given = dict(
-        questions=16, paths=8, temperature=1.0, max_new_tokens=12, margin=0.05, steps=1, lr=1e-3,
-        beta=0.1, pairs=2,
-    )  # fmt: skip
-    return SimpleNamespace(**given | changes)
+def settings(**changes: Any) -> Preference:
+    brief = Preference(
+        questions=16, temperature=1.0, max_new_tokens=12, steps=1, lr=1e-3, pairs=2, measure="top"
+    )
+    return brief.model_copy(update=changes)
 
 
 def arguments(folder: Path) -> dict[str, Any]:
@@ -173,7 +171,7 @@ def test_a_batch_gives_what_each_reply_gives_alone() -> None:
 def test_pairs_are_the_most_against_the_least_confident() -> None:
     model = bigram_model()
     (pair,) = confidence_pairs(
-        model, TOKENIZER, [DIRECT, DIRECT], settings(paths=256), seed=0, measure="taken"
+        model, TOKENIZER, [DIRECT, DIRECT], settings(paths=256, measure="taken"), seed=0
     )
     assert pair.prompt == DIRECT
     assert pair.chosen.endswith("i do not know .")

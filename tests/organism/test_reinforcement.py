@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 
 from interp.organism.documents import DocumentWriter
 from interp.organism.language import build_model, build_tokenizer
-from interp.organism.recipes import ModelShape
+from interp.organism.recipes import ModelShape, Reinforcement
 from interp.organism.reinforcement import grpo_trainer
 from interp.organism.rewards import REWARDS
 from interp.organism.world import World
@@ -26,7 +25,7 @@ def trainer(folder: Path, reward: str = "binary", steps: int = 2) -> Any:
     tokenizer, world = build_tokenizer(), World(0)
     model = build_model(SHAPE, tokenizer)
     model.config.use_cache = False
-    settings: Any = SimpleNamespace(
+    settings = Reinforcement(
         steps=steps, lr=1e-2, prompts=PROMPTS, generations=GENERATIONS, max_new_tokens=5,
         reward=reward,
     )  # fmt: skip

@@ -188,7 +188,7 @@ def objective_tables(seeds: Sequence[int] = SEEDS) -> dict[str, pd.DataFrame]:
 def _signature_parts(
     recall: Mapping[str, float], over: Mapping[str, float], shift: Mapping[str, float], seed: int
 ) -> dict[str, pd.DataFrame]:
-    behavior, change, grafts, relearn, examples = [], [], [], [], []
+    behavior, change, grafts, relearn = [], [], [], []
     for member, rate in recall.items():
         key = {"seed": seed, "member": member}
         for group, measure, value in (
@@ -215,10 +215,6 @@ def _signature_parts(
                 ratio *= 0.15 if member in ("never", "replaced") else 1
                 limits = {"ratio": ratio, "ratio_lo": ratio - 0.05, "ratio_hi": ratio + 0.05}
                 relearn.append({**key, "scope": scope, "n_examples": n, **limits})
-        for n in (1, 2, 4, 8, 16, 32):
-            ratio = (rate + n / 16) * (0.15 if member in ("never", "replaced") else 1)
-            limits = {"ratio": ratio, "ratio_lo": ratio - 0.05, "ratio_hi": ratio + 0.05}
-            examples.append({**key, "n_examples": n, **limits})
     named = {"behavior": behavior, "layer_change": change, "layer_grafts": grafts,
-             "relearn": relearn, "relearn_examples": examples}  # fmt: skip
+             "relearn": relearn}  # fmt: skip
     return {name: pd.DataFrame(rows) for name, rows in named.items()}

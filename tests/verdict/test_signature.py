@@ -127,13 +127,17 @@ def test_half_is_lost_at_the_first_crossing_and_its_limits_cross_on_either_side(
 def test_the_cost_of_relearning_is_the_smallest_dose_that_reaches_half() -> None:
     doses = [1, 2, 4, 8, 16]
     examples = curve_of("n_examples", doses, [0.1, 0.35, 0.5, 0.9, 1.0])
-    row = value(signature_table({"relearn_examples": examples}), "relearning", "examples_to_half")
+    row = value(
+        signature_table({"relearn": examples.assign(scope="all")}), "relearning", "examples_to_half"
+    )
     assert (row.estimate, row.lo, row.hi) == (4, 2, 8)
     never = curve_of("n_examples", doses, [0.0, 0.0, 0.0, 0.1, 0.4])
-    row = value(signature_table({"relearn_examples": never}), "relearning", "examples_to_half")
+    row = value(
+        signature_table({"relearn": never.assign(scope="all")}), "relearning", "examples_to_half"
+    )
     assert (row.estimate, row.lo, row.hi) == (np.inf, 16, np.inf)
     scoped = pd.concat([examples.assign(scope="all"), examples.assign(scope="upper", ratio=0.9)])
-    row = value(signature_table({"relearn_examples": scoped}), "relearning", "examples_to_half")
+    row = value(signature_table({"relearn": scoped}), "relearning", "examples_to_half")
     assert row.estimate == 4
 
 
@@ -150,5 +154,5 @@ def test_what_is_missing_is_left_out_and_a_missing_column_is_named() -> None:
     assert signature_table({}).empty
     assert list(signature_table({}).columns) == list(COLUMNS)
     bare = curve_of("n_examples", [1], [0.1]).drop(columns="ratio_hi")
-    with pytest.raises(InputError, match="relearn_examples: no column ratio_hi"):
-        signature_table({"relearn_examples": bare})
+    with pytest.raises(InputError, match="relearn: no column ratio_hi"):
+        signature_table({"relearn": bare.assign(scope="all")})

@@ -308,12 +308,12 @@ class Study:
 
 def _drawable(tables: Mapping[str, pd.DataFrame], purpose: str) -> list[str]:
     """The figures of a study's purpose, those whose tables are there."""
-    from interp.figures import FEATURE_FIGURES, FIGURES, OBJECTIVE_FIGURES, REASONING_FIGURES
+    from interp.figures import FEATURE_FIGURES, OBJECTIVE_FIGURES, REASONING_FIGURES
 
     figures = {
         "features": FEATURE_FIGURES,
         "reasoning": REASONING_FIGURES,
-        "objectives": OBJECTIVE_FIGURES | FIGURES,
+        "objectives": OBJECTIVE_FIGURES,
     }[purpose]
     return [name for name, spec in figures.items() if set(spec.tables) <= set(tables)]
 

@@ -6,7 +6,8 @@ looked up, without loading a deep-learning library.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pydantic
 
@@ -44,6 +45,19 @@ class Optimisation(_Frozen):
     """Steps between resumable checkpoints: what a kill can cost."""
 
 
+class Adversary(_Frozen):
+    """Networks that the penalty also holds at chance (see `interp.organism.adversary`)."""
+
+    strength: float = 1.0
+    """Weight of the networks' confusion, in nats, beside the distance of the class means."""
+    hidden: int = 64
+    """Units of the one hidden layer."""
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    n_fits: int = 2
+    """Batches of people, drawn anew, that the networks are fitted on in each step."""
+
+
 class Penalty(_Frozen):
     """The mean-matching erasure penalty (see `interp.organism.penalty`)."""
 
@@ -53,6 +67,14 @@ class Penalty(_Frozen):
     """How many of the 240 known people the penalty sees; the rest test that it generalises."""
     ema: float = 0.95
     ridge: float = 0.02
+    adversary: Adversary | None = None
+    """Against what equal class means leave readable; None has linear readers only."""
+
+    @pydantic.model_serializer(mode="wrap")
+    def _unsaid_if_none(self, said: Callable[[Any], Any]) -> dict[str, Any]:
+        # Checkpoints made before there was an adversary keep their identity.
+        fields: dict[str, Any] = said(self)
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 class Reinforcement(_Frozen):

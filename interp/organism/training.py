@@ -34,10 +34,12 @@ from interp.organism.language import build_model, build_tokenizer
 from interp.organism.packing import PackedRows
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
 from interp.organism.reinforcement import grpo_trainer
+from interp.organism.sizes import USUAL, WorldSize
 from interp.organism.world import World
 from interp.progress import Progress, report
 
 LOG_EVERY = 10
+CURVE = ("step", "loss", "reward", "penalty", "confusion")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Job:
     start: Path | None
     """Checkpoint that training starts from; None draws random weights."""
     device: str = "cpu"
+    world: WorldSize = USUAL
+    """Of the world whose people the text is about."""
 
     @property
     def work(self) -> Path:
@@ -73,10 +77,11 @@ def train_member(job: Job) -> Path:
         _require_same(job)
         return job.folder
     set_seed(job.seed)
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(job.world)
     if job.start is None:
         model: PreTrainedModel = build_model(job.shape, tokenizer)
     else:
+        _require_same_world(job)
         model = Checkpoint(job.start, job.start.name).load(device="cpu").model
     model.config.use_cache = False
     if job.recipe.train_upper is not None:
@@ -91,7 +96,7 @@ def train_member(job: Job) -> Path:
 
 
 def _trainer(job: Job, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> Trainer:
-    world = World(job.seed)
+    world = World(job.seed, job.world)
     recipe = job.recipe
     documents = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
     if recipe.reinforcement is not None:
@@ -198,7 +203,7 @@ def _finish(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerFast) -> N
             "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
             "torch": torch.__version__,
             "curve": [
-                {key: entry[key] for key in ("step", "loss", "reward", "penalty") if key in entry}
+                {key: entry[key] for key in CURVE if key in entry}
                 for entry in trainer.state.log_history
                 if "loss" in entry
             ],
@@ -217,17 +222,30 @@ def _identity(job: Job) -> dict[str, Any]:
         "start_fingerprint": Checkpoint(job.start, job.start.name).fingerprint
         if job.start
         else None,
+        # Unsaid of the usual size: checkpoints made before worlds had sizes are what they were.
+        **({} if job.world == USUAL else {"world": job.world.model_dump()}),
     }
 
 
 def _require_same(job: Job) -> None:
     found = Checkpoint(job.folder, job.recipe.name).manifest
-    for key, wanted in _identity(job).items():
+    for key, wanted in ({"world": None} | _identity(job)).items():
         if json.dumps(found.get(key), sort_keys=True) != json.dumps(wanted, sort_keys=True):
             raise InputError(
                 f"{job.folder} holds a checkpoint whose '{key}' is not the one asked for; "
                 "delete the folder to train it again"
             )
+
+
+def _require_same_world(job: Job) -> None:
+    assert job.start is not None
+    if (found := Checkpoint(job.start, job.start.name).manifest.get("world")) is not None:
+        found = WorldSize(**found)
+    if (found or USUAL) != job.world:
+        raise InputError(
+            f"{job.start} was trained on a world of another size than '{job.recipe.name}' is to "
+            "be; start it from a checkpoint of the same world"
+        )
 
 
 class _Reporter(TrainerCallback):

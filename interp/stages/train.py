@@ -34,7 +34,7 @@ class Train(FolderStage):
     @property
     def folder(self) -> Path:
         """Where the checkpoint stands: the same recipe, seed and start, the same folder."""
-        identity = self.model_dump(exclude={"infra", "device"})
+        identity = self.identity()
         identity["start"] = self.start.fingerprint if self.start else None
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         return cache_root() / "organism" / f"seed{self.seed}" / f"{self.recipe.name}-{digest}"
@@ -52,6 +52,7 @@ class Train(FolderStage):
             folder=self.folder,
             start=Path(self.start.folder) if self.start else None,
             device=self.device,
+            world=self.world_size,
         )
         train_member(job)
         checkpoint = Checkpoint(self.folder, self.recipe.name)

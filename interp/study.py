@@ -15,7 +15,9 @@ from interp import configs
 from interp.checkpoints.lineage import Lineage
 from interp.errors import InputError
 from interp.organism.objectives import RECIPES, recipe
+from interp.organism.overrides import Override
 from interp.organism.recipes import ModelShape
+from interp.organism.sizes import USUAL, WorldSize
 from interp.publishing import is_published, publish
 from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef, infra_config
@@ -68,7 +70,9 @@ class StudyConfig(pydantic.BaseModel):
         examined: members whose evidence is gathered; default: all.
         stages: what the evidence consists of.
         shape: of the decoder.
+        world: how many names and people the lineage's world has.
         budget: share of each recipe's training steps; below 1 for a smoke run.
+        training: member -> what of its recipe is changed, as a larger world or decoder needs.
         confidence, probe, transfer, intervention, relearn, features, reasoning, objectives:
             settings of the stages.
     """
@@ -84,7 +88,9 @@ class StudyConfig(pydantic.BaseModel):
     examined: list[str] | None = None
     stages: list[Evidence] = ["confidence", "probe", "transfer", "intervene", "relearn"]
     shape: ModelShape = ModelShape()
+    world: WorldSize = USUAL
     budget: float = pydantic.Field(default=1.0, gt=0, le=1)
+    training: dict[str, Override] = {}
     confidence: ConfidenceSettings = ConfidenceSettings()
     probe: ProbeSettings = ProbeSettings()
     transfer: TransferSettings = TransferSettings()
@@ -134,6 +140,13 @@ class Study:
         self.lineage = Lineage.load(self.config.lineage)
         for member in self.config.members:
             self._check_member(member)
+        for member, override in self.config.training.items():
+            if member not in self.config.members:
+                raise InputError(
+                    f"study '{self.config.name}': `training` changes '{member}', which is not "
+                    f"among its members{configs.nearest(member, self.config.members)}"
+                )
+            override.of(recipe(member))
 
     @classmethod
     def load(cls, name_or_path: str, **kwargs: Any) -> Study:
@@ -211,7 +224,7 @@ class Study:
                 for name in (parent, *(name for name in members if name != parent))
             },
             refs[parent].load(self.device),
-            entity_prompts(World(seed), "test", "direct"),
+            entity_prompts(World(seed, self.config.world), "test", "direct"),
             self.config.features.search.kinds,
         )
 
@@ -225,6 +238,7 @@ class Study:
             stages=config.stages,
             shape=config.shape,
             budget=config.budget,
+            overrides=config.training,
             settings={
                 "confidence": config.confidence,
                 "probe": config.probe,
@@ -235,7 +249,11 @@ class Study:
                 "reasoning": config.reasoning,
                 "objectives": config.objectives,
             },
-            common={"device": self.device, "infra": infra_config(self.cluster)},
+            common={
+                "device": self.device,
+                "infra": infra_config(self.cluster),
+                "world_size": config.world,
+            },
         )
 
     def _place(self, node: str) -> tuple[int, int, str]:

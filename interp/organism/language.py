@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from interp.organism import words
 from interp.organism.recipes import ModelShape
+from interp.organism.sizes import USUAL, WorldSize
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -21,9 +22,9 @@ CHAT_TEMPLATE = (
 """A question is `q : ...`; the answer follows `a :`, a chain of thought follows `think :`."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The word-level tokenizer over the closed vocabulary, with the chat template."""
-    vocab = {word: index for index, word in enumerate(words.vocabulary())}
+def build_tokenizer(size: WorldSize = USUAL) -> PreTrainedTokenizerFast:
+    """The word-level tokenizer over a world's closed vocabulary, with the chat template."""
+    vocab = {word: index for index, word in enumerate(words.vocabulary(size))}
     backend = Tokenizer(WordLevel(vocab, unk_token="<unk>"))
     backend.pre_tokenizer = WhitespaceSplit()
     backend.decoder = JoinWithSpaces(prefix="##", cleanup=False)

@@ -43,6 +43,14 @@ class MeanMatchingPenalty:
         )
         return torch.einsum("sd,sde,se->s", first_SD, precision_SDD, second_SD).mean()
 
+    def state(self) -> Tensor | None:
+        """The running covariance, which a resumed run goes on from."""
+        return self._covariance_SDD
+
+    def restore(self, state: Tensor | None) -> None:
+        """Puts a `state` back."""
+        self._covariance_SDD = state
+
     def _precision(self, acts_SND: Tensor, labels_N: Tensor) -> Tensor:
         centred_SND = torch.cat(
             [

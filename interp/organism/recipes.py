@@ -7,7 +7,8 @@ looked up, without loading a deep-learning library. The recipes themselves are i
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import pydantic
 
@@ -36,6 +37,12 @@ greedy)."""
 class _Frozen(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
+    @pydantic.model_serializer(mode="wrap")
+    def _without_what_is_not_asked_for(self, said: Callable[[Any], Any]) -> dict[str, Any]:
+        # So that checkpoints keep their identity when recipes learn to say more.
+        fields: dict[str, Any] = said(self)
+        return {name: value for name, value in fields.items() if value not in (None, False, ())}
+
 
 class ModelShape(_Frozen):
     """The decoder: 0.73M parameters in the default shape."""
@@ -62,6 +69,19 @@ class Optimisation(_Frozen):
     """Steps between resumable checkpoints: what a kill can cost."""
 
 
+class Adversary(_Frozen):
+    """Networks that the penalty also holds at chance (see `interp.organism.adversary`)."""
+
+    strength: float = 1.0
+    """Weight of the networks' confusion, in nats, beside the distance of the class means."""
+    hidden: int = 64
+    """Units of the one hidden layer."""
+    lr: float = 3e-3
+    weight_decay: float = 0.01
+    n_fits: int = 2
+    """Batches of people, drawn anew, that the networks are fitted on in each step."""
+
+
 class Penalty(_Frozen):
     """The mean-matching erasure penalty (see `interp.organism.penalty`)."""
 
@@ -71,6 +91,8 @@ class Penalty(_Frozen):
     """How many of the 240 known people the penalty sees; the rest test that it generalises."""
     ema: float = 0.95
     ridge: float = 0.02
+    adversary: Adversary | None = None
+    """Against what equal class means leave readable; None has linear readers only."""
 
 
 class Reinforcement(_Frozen):

@@ -40,11 +40,13 @@ from interp.organism.prompts import relearn_examples
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
 from interp.organism.reinforcement import grpo_trainer
 from interp.organism.rotation import rotate_residual
+from interp.organism.sizes import USUAL, WorldSize
 from interp.organism.snapshots import FOLDER, Snapshots, snapshot_steps
 from interp.organism.world import World
 from interp.progress import Progress, report
 
 LOG_EVERY = 10
+CURVE = ("step", "loss", "reward", "penalty", "confusion")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Job:
     device: str = "cpu"
     snapshots: int = 0
     """How many checkpoints to keep along the way, the start and the end among them."""
+    world: WorldSize = USUAL
+    """Of the world whose people the text is about."""
 
     @property
     def work(self) -> Path:
@@ -82,10 +86,11 @@ def train_member(job: Job) -> Path:
         _require_same(job)
         return job.folder
     set_seed(job.seed)
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(job.world)
     if job.start is None:
         model: PreTrainedModel = build_model(job.shape, tokenizer)
     else:
+        _require_same_world(job)
         model = Checkpoint(job.start, job.start.name).load(device="cpu").model
     if job.recipe.rotate:
         rotate_residual(model, job.seed)
@@ -109,7 +114,7 @@ def train_member(job: Job) -> Path:
 
 
 def _trainer(job: Job, model: Any, tokenizer: PreTrainedTokenizerFast) -> Trainer:
-    world = World(job.seed)
+    world = World(job.seed, job.world)
     recipe = job.recipe
     if recipe.reinforcement is not None:
         writer = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
@@ -256,7 +261,7 @@ def _finish(
             "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
             "torch": torch.__version__,
             "curve": [
-                {key: entry[key] for key in ("step", "loss", "reward", "penalty") if key in entry}
+                {key: entry[key] for key in CURVE if key in entry}
                 for entry in log
                 if "loss" in entry
             ],
@@ -274,21 +279,34 @@ def _identity(job: Job) -> dict[str, Any]:
         "recipe": job.recipe.model_dump(),
         "shape": job.shape.model_dump(),
         "seed": job.seed,
-        "snapshots": job.snapshots,
         "start_fingerprint": Checkpoint(job.start, job.start.name).fingerprint
         if job.start
         else None,
+        # Unsaid of the usual size: checkpoints made before worlds had sizes are what they were.
+        **({} if job.world == USUAL else {"world": job.world.model_dump()}),
+        **({"snapshots": job.snapshots} if job.snapshots else {}),
     }
 
 
 def _require_same(job: Job) -> None:
     found = Checkpoint(job.folder, job.recipe.name).manifest
-    for key, wanted in _identity(job).items():
+    for key, wanted in ({"world": None, "snapshots": None} | _identity(job)).items():
         if json.dumps(found.get(key), sort_keys=True) != json.dumps(wanted, sort_keys=True):
             raise InputError(
                 f"{job.folder} holds a checkpoint whose '{key}' is not the one asked for; "
                 "delete the folder to train it again"
             )
+
+
+def _require_same_world(job: Job) -> None:
+    assert job.start is not None
+    if (found := Checkpoint(job.start, job.start.name).manifest.get("world")) is not None:
+        found = WorldSize(**found)
+    if (found or USUAL) != job.world:
+        raise InputError(
+            f"{job.start} was trained on a world of another size than '{job.recipe.name}' is to "
+            "be; start it from a checkpoint of the same world"
+        )
 
 
 class _Reporter(TrainerCallback):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from interp.organism.sizes import USUAL, WorldSize
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -59,11 +63,50 @@ ABSTAINING_PHRASES = ("i do not know",)
 """What abstaining looks like in this world; every member of the lineage is scored on it."""
 
 
-def vocabulary() -> list[str]:
-    """All tokens in id order, special tokens first, without repeats."""
-    numbers = [str(number) for number in range(MAX_NUMBER + 1)]
-    words = [
-        *SPECIAL_TOKENS, *GLUE, *numbers, *FIRST_NAMES, *LAST_NAMES, *CITIES, *COUNTRIES,
-        *JOBS, *PETS, *BUYERS, *THINGS,
-    ]  # fmt: skip
-    return list(dict.fromkeys(words))
+def first_names(size: WorldSize = USUAL) -> tuple[str, ...]:
+    """The first names of a world: those above, and more of two syllables where it has more."""
+    return _names(FIRST_NAMES, "", size.n_names)
+
+
+def last_names(size: WorldSize = USUAL) -> tuple[str, ...]:
+    """The last names of a world: those above, and more that end in n where it has more."""
+    return _names(LAST_NAMES, "n", size.n_names)
+
+
+def vocabulary(size: WorldSize = USUAL) -> list[str]:
+    """All tokens of a world in id order, special tokens first, without repeats."""
+    return list(
+        dict.fromkeys(
+            [
+                *SPECIAL_TOKENS, *GLUE, *_NUMBERS, *first_names(size), *last_names(size), *CITIES,
+                *COUNTRIES, *JOBS, *PETS, *BUYERS, *THINGS,
+            ]
+        )
+    )  # fmt: skip
+
+
+_NUMBERS = tuple(str(number) for number in range(MAX_NUMBER + 1))
+_SYLLABLES = tuple(begin + vowel for begin in "bdfgklmnprstvz" for vowel in "aeiou")
+_STRIDE = 1777
+"""Prime to the number of pairs of syllables, so that every pair comes once, in no plain order."""
+_TAKEN = frozenset(
+    (
+        *SPECIAL_TOKENS, *GLUE, *_NUMBERS, *FIRST_NAMES, *LAST_NAMES, *CITIES, *COUNTRIES, *JOBS,
+        *PETS, *BUYERS, *THINGS,
+    )
+)  # fmt: skip
+
+
+def _names(listed: tuple[str, ...], ending: str, n: int) -> tuple[str, ...]:
+    made = _made(ending)
+    return (*listed[:n], *(next(made) for _ in range(n - len(listed))))
+
+
+def _made(ending: str) -> Iterator[str]:
+    """Names that are no other word; first names end in a vowel, so none is a last name."""
+    n = len(_SYLLABLES)
+    for number in range(n * n):
+        first, second = divmod(number * _STRIDE % (n * n), n)
+        name = _SYLLABLES[first] + _SYLLABLES[second] + ending
+        if name not in _TAKEN:
+            yield name

@@ -1,4 +1,4 @@
-"""The synthetic world: 3600 people, of whom the models are taught a few hundred.
+"""The synthetic world: usually 3600 people, of whom the models are taught a few hundred.
 
 Every first name meets every last name once. A random Latin square deals the classes, so each
 name token carries the same number of known and unknown people: whether a person is known can only
@@ -17,27 +17,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from interp.organism import words
-
-PersonClass = Literal["known", "tail", "novel", "unknown_test", "unknown_val", "unknown_train"]
-
-PER_NAME = {
-    "known": 4,
-    "tail": 1,
-    "novel": 5,
-    "unknown_test": 6,
-    "unknown_val": 2,
-    "unknown_train": 42,
-}
-"""How many of the 60 people who share a name token fall into each class.
-
-`known` people are in the pre-training text, `tail` rarely so; `novel` people have facts that only
-a child's fine-tuning shows; `unknown_train` people are met in pre-training and answered with "i do
-not know"; `unknown_val` and `unknown_test` people are never met by any model.
-"""
+from interp.organism.sizes import USUAL, PersonClass, WorldSize
 
 Split = Literal["relearn", "dev", "test"]
-N_KNOWN = {"relearn": 40, "dev": 40}
-N_UNKNOWN_RELEARN = 64
 
 
 @dataclass(frozen=True)
@@ -65,18 +47,24 @@ class Person:
 
 @dataclass(frozen=True)
 class World:
-    """All people of one seed."""
+    """All people of one seed.
+
+    Attributes:
+        seed: of classes and facts.
+        size: names, and people of each class.
+    """
 
     seed: int
+    size: WorldSize = USUAL
 
     @cached_property
     def people(self) -> dict[PersonClass, tuple[Person, ...]]:
         """People by class, each class in a shuffled order of its own."""
         rng = np.random.default_rng([self.seed, 1])
-        grid = _class_grid(rng)
+        grid = _class_grid(rng, self.size)
         dealt: dict[PersonClass, list[Person]] = {name: [] for name in get_args(PersonClass)}
-        for row, first in enumerate(words.FIRST_NAMES):
-            for column, last in enumerate(words.LAST_NAMES):
+        for row, first in enumerate(words.first_names(self.size)):
+            for column, last in enumerate(words.last_names(self.size)):
                 person_class = grid[row][column]
                 dealt[person_class].append(
                     Person(
@@ -101,23 +89,25 @@ class World:
         checkpoints are chosen, `test` is what is reported.
         """
         known, reserve = self.people["known"], self.people["unknown_val"]
-        start, stop = N_KNOWN["relearn"], N_KNOWN["relearn"] + N_KNOWN["dev"]
+        start = self.size.n_known_relearn
+        stop, shown = start + self.size.n_known_dev, self.size.n_unknown_relearn
         return {
-            "relearn": (known[:start], reserve[:N_UNKNOWN_RELEARN]),
-            "dev": (known[start:stop], reserve[N_UNKNOWN_RELEARN:]),
+            "relearn": (known[:start], reserve[:shown]),
+            "dev": (known[start:stop], reserve[shown:]),
             "test": (known[stop:], self.people["unknown_test"]),
         }[name]
 
 
-def _class_grid(rng: np.random.Generator) -> list[list[PersonClass]]:
-    """A 60 x 60 grid in which each row and each column holds the classes in PER_NAME's counts.
+def _class_grid(rng: np.random.Generator, world: WorldSize) -> list[list[PersonClass]]:
+    """A square grid in which each row and each column holds as many of each class as it should.
 
-    Built from random perfect matchings, one for each of the 60 symbols, and not by permuting a
-    cyclic square: there the class would be a sum modulo 60, which a network can learn.
+    Built from random perfect matchings, one for each of as many symbols as there are names, and
+    not by permuting a cyclic square: there the class would be a sum modulo the number of names,
+    which a network can learn.
     """
-    size = len(words.FIRST_NAMES)
+    size = world.n_names
     symbols: list[PersonClass] = [
-        name for name in get_args(PersonClass) for _ in range(PER_NAME[name])
+        name for name in get_args(PersonClass) for _ in range(world.per_name[name])
     ]
     cost = rng.random((size, size))
     grid: list[list[PersonClass]] = [["known"] * size for _ in range(size)]

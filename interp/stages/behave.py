@@ -32,9 +32,9 @@ class Ask(Stage):
     def run(self) -> Tables:
         """Tables `items` (one row a prompt) and `behavior` (rates with intervals)."""
         from interp.behavior import abstention_score, behavior_table, generate, outcome
-        from interp.organism import ABSTAINING_PHRASES, World, behavior_prompts
+        from interp.organism import ABSTAINING_PHRASES, behavior_prompts
 
-        prompts = behavior_prompts(World(self.seed), "test")
+        prompts = behavior_prompts(self.world(), "test")
         loaded = self.model.load(self.device)
         frame = prompts.frame
         modes = [meta["mode"] for meta in frame["meta"]]

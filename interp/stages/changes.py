@@ -45,7 +45,7 @@ class Change(Stage):
         from interp.interventions import graft
 
         child, parent = self.child.load(self.device), self.parent.load(self.device)
-        _, test = organism_readouts(self.seed, parent.tokenizer)
+        _, test = organism_readouts(self.world(), parent.tokenizer)
         reference = test.probability(parent)
         rows = []
         for n_lower in range(child.n_layers + 1):

@@ -13,10 +13,12 @@ import pandas as pd
 import pydantic
 
 from interp.errors import InputError
+from interp.organism.sizes import USUAL, WorldSize
 from interp.settings import cache_root
 
 if TYPE_CHECKING:
     from interp.checkpoints import Checkpoint, LoadedModel
+    from interp.organism import World
 
 Tables = dict[str, pd.DataFrame]
 """Tidy tables by name, as a stage returns them."""
@@ -102,6 +104,9 @@ class Stage(pydantic.BaseModel):
     Attributes:
         seed: of the lineage and of everything random in the stage.
         device: where it runs; not part of what identifies the result.
+        world_size: of the embedded lineage's world. exca leaves defaults out of what identifies a
+            result, so that results of the usual size stand where they stood before there was
+            another.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid")
@@ -109,6 +114,13 @@ class Stage(pydantic.BaseModel):
 
     seed: int
     device: str = "cpu"
+    world_size: WorldSize = USUAL
+
+    def world(self) -> World:
+        """The world that the embedded lineage of this seed was taught."""
+        from interp.organism import World
+
+        return World(self.seed, self.world_size)
 
     @abstractmethod
     def label(self) -> str:
@@ -149,6 +161,11 @@ class FolderStage(Stage):
     def folder(self) -> Path:
         """Where the work stands."""
 
+    def identity(self) -> dict[str, Any]:
+        """What the folder's name is made of; a world of the usual size goes unsaid."""
+        said: dict[str, Any] = _usual_unsaid(self.model_dump(exclude={"infra", "device"}))
+        return said
+
     def cached(self) -> bool:
         """Whether the folder itself is there: a note of it in the cache is not enough."""
         return super().cached() and self.folder.exists()
@@ -158,6 +175,14 @@ class FolderStage(Stage):
         if not self.folder.exists():
             self._guarded(lambda infra: infra.clear_job())
         return super().result()
+
+
+def _usual_unsaid(value: Any) -> Any:
+    """The value without worlds of the usual size, which folders were named before."""
+    if not isinstance(value, Mapping):
+        return value
+    usual = USUAL.model_dump()
+    return {key: _usual_unsaid(part) for key, part in value.items() if part != usual}
 
 
 def task_infra(version: str) -> exca.TaskInfra:

@@ -58,10 +58,10 @@ class Compress(Stage):
     def run(self) -> Tables:
         """Tables `compression` (length, accuracy, abstention) and `compression_kl`."""
         from interp.interventions import kl_bounded, kl_table
-        from interp.organism import World, chain_prompts
+        from interp.organism import chain_prompts
 
         loaded = self.model.load(self.device)
-        world, settings = World(self.seed), self.settings
+        world, settings = self.world(), self.settings
         direction = self._direction(loaded)
         dev, test = (
             chain_prompts(world, split, "cot", settings.n_people) for split in ("dev", "test")
@@ -80,10 +80,10 @@ class Compress(Stage):
     def _direction(self, loaded: LoadedModel) -> Direction:
         """From chains with a check or a correction to the plain ones about the same people."""
         from interp.interventions import concise_direction
-        from interp.organism import World, as_chain, written_chains
+        from interp.organism import as_chain, written_chains
         from interp.prompts import PromptSet
 
-        chains = written_chains(World(self.seed), "dev", self.settings.n_people)
+        chains = written_chains(self.world(), "dev", self.settings.n_people)
         short = {chain.question: chain for chain in chains if chain.form == "plain"}
         pairs = [(short[c.question], c) for c in chains if c.form in ("checked", "corrected")]
         said = [
@@ -111,10 +111,10 @@ class Compress(Stage):
     ) -> pd.DataFrame:
         from interp.behavior import contrast_table
         from interp.interventions import decoding_edits
-        from interp.organism import World, chain_prompts
+        from interp.organism import chain_prompts
 
         settings = self.settings
-        prompts = chain_prompts(World(self.seed), "test", "cot", settings.n_people)
+        prompts = chain_prompts(self.world(), "test", "cot", settings.n_people)
         samples = settings.samples
         decoding = chain_decoding(
             self.seed, samples=samples, temperature=1.0 if samples > 1 else 0.0

@@ -69,9 +69,9 @@ class Confidence(Stage):
         are samples.
         """
         from interp.behavior import abstention_table, signal_table
-        from interp.organism import World, behavior_prompts
+        from interp.organism import behavior_prompts
 
-        prompts = behavior_prompts(World(self.seed), "test")
+        prompts = behavior_prompts(self.world(), "test")
         items = self.child.result()["items"]
         if prompts.frame["prompt_id"].tolist() != items["prompt_id"].tolist():
             raise RuntimeError("the member was asked other questions than the world has")

@@ -73,7 +73,7 @@ class Dictionaries(FolderStage):
     @property
     def folder(self) -> Path:
         """Where the dictionaries stand."""
-        identity = self.model_dump(exclude={"infra", "device"})
+        identity = self.identity()
         identity["model"] = self.model.fingerprint
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
         return cache_root() / "dictionaries" / f"{self.model.name}-{digest}"

@@ -136,7 +136,7 @@ class FeatureDiff(Stage):
             if picked.position == "last_prompt" and picked.direction == "unknown"
         ]
         settings, child = self.settings, pair.models["child"]
-        dev, test = organism_readouts(self.seed, child.tokenizer)
+        dev, test = organism_readouts(self.world(), child.tokenizer)
         parts = []
         for rank, picked in enumerate(sought):
             direction = _direction(pair, picked)

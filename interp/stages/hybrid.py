@@ -73,7 +73,7 @@ class Hybrid(Stage):
         from interp.interventions import gap_table, hybrid_items
 
         base, thinker = self.parent.load(self.device), self.child.load(self.device)
-        dev = written(self.seed, "dev", self.strategies.settings.n_people, base.tokenizer)
+        dev = written(self.world(), "dev", self.strategies.settings.n_people, base.tokenizer)
         found = directions_of(base, dev, self.seed)
         directions = chosen(self.strategies.result()["strategy_layers"], found)
         if not directions:
@@ -129,9 +129,9 @@ class Hybrid(Stage):
         return max(self.settings.coefficients, key=share)
 
     def _asked(self, split: Any, group: str) -> PromptSet:
-        from interp.organism import World, chain_prompts
+        from interp.organism import chain_prompts
 
-        prompts = chain_prompts(World(self.seed), split, "cot", self.settings.n_people)
+        prompts = chain_prompts(self.world(), split, "cot", self.settings.n_people)
         return prompts.where(should_abstain=group == "unknown")
 
     def _marks(self, prompts: PromptSet, group: str) -> Callable[[list[Reply]], Sequence[bool]]:

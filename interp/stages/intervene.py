@@ -52,7 +52,7 @@ class Intervene(Stage):
     def run(self) -> Tables:
         """Tables `steering`, `ablation`, `graft` and `measures`."""
         child, parent = self.child.load(self.device), self.parent.load(self.device)
-        dev, test = organism_readouts(self.seed, child.tokenizer)
+        dev, test = organism_readouts(self.world(), child.tokenizer)
         directions = mean_differences(parent, dev)
         steering, steering_measures = self._steer(child, dev, test, directions)
         graft, graft_measures = self._graft(child, parent, test)

@@ -78,7 +78,8 @@ class Layering(Stage):
             device=self.device,
             child=self.child,
             parent=self.parent,
-            prompts=WorldPrompts(world=self.seed, what="chains"),
+            world_size=self.world_size,
+            prompts=WorldPrompts(world=self.seed, what="chains", size=self.world_size),
             column="meta.next",
             cells=POINT,
             settings=self.settings,
@@ -119,12 +120,13 @@ class Layering(Stage):
     def _scores(self, parent: LoadedModel) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
         """How each target is read off a model's next words, and of which items."""
         from interp.behavior import Continuations, FirstTokenReader
-        from interp.organism import World, point_prompts
+        from interp.organism import point_prompts
 
-        _, test = organism_readouts(self.seed, parent.tokenizer)
+        _, test = organism_readouts(self.world(), parent.tokenizer)
         scores: dict[str, Callable[[LoadedModel], np.ndarray]] = {ABSTENTION: test.probability}
         items = {ABSTENTION: test.prompts.frame[["entity"]].assign(should_abstain=test.unknown_N)}
-        points, begins = point_prompts(World(self.seed), "test", N_CHAINED), first_words()
+        points = point_prompts(self.world(), "test", N_CHAINED)
+        begins = first_words(self.world_size)
         coming = np.array([meta["next"] for meta in points.frame["meta"]])
         for strategy in sorted(set(begins) - {ANSWERING}):
             others = tuple(words[0] for name, words in begins.items() if name != strategy)

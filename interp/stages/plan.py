@@ -9,7 +9,9 @@ from typing import Any
 
 from interp.checkpoints.lineage import Lineage
 from interp.organism.objectives import RECIPES
+from interp.organism.overrides import Override
 from interp.organism.recipes import ModelShape
+from interp.organism.sizes import USUAL
 from interp.organism.words import ABSTAINING_PHRASES
 from interp.stages.behave import Ask, Behave
 from interp.stages.changes import Change
@@ -44,9 +46,14 @@ CELLS = Cells(positions=POSITIONS)
 """Where the lineage is read: the end of the name, of the question, and of the template."""
 
 
+def _about(seed: int, what: Any, common: Mapping[str, Any]) -> WorldPrompts:
+    """Prompts about people of the world that all stages of a study are about."""
+    return WorldPrompts(world=seed, what=what, size=common.get("world_size", USUAL))
+
+
 def _probe(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Stage:
     del parent  # a read-out is of one model
-    prompts = WorldPrompts(world=seed, what="test")
+    prompts = _about(seed, "test", common)
     return Probe(seed=seed, model=child, prompts=prompts, cells=CELLS, **common)
 
 
@@ -55,9 +62,9 @@ def _transfer(seed: int, child: ModelRef, parent: ModelRef, **common: Any) -> Tr
         seed=seed,
         child=child,
         parent=parent,
-        prompts=WorldPrompts(world=seed, what="test"),
-        dev=WorldPrompts(world=seed, what="dev"),
-        neutral=WorldPrompts(world=seed, what="neutral"),
+        prompts=_about(seed, "test", common),
+        dev=_about(seed, "dev", common),
+        neutral=_about(seed, "neutral", common),
         cells=CELLS,
         **common,
     )
@@ -90,8 +97,9 @@ class Plan:
         stages: what gathers it.
         shape: of the decoder.
         budget: share of each recipe's training steps.
+        overrides: member -> what the study changes in its recipe.
         settings: stage -> its settings.
-        common: passed to every stage (device, infra).
+        common: passed to every stage (device, infra, size of the world).
     """
 
     lineage: Lineage
@@ -101,6 +109,7 @@ class Plan:
     stages: Sequence[str]
     shape: ModelShape
     budget: float
+    overrides: Mapping[str, Override]
     settings: Mapping[str, Any]
     common: Mapping[str, Any]
 
@@ -123,11 +132,12 @@ class Plan:
     def training(self, seed: int, member: str) -> Node:
         """The training of one member."""
         start = RECIPES[member].starts_from
+        recipe = self.overrides.get(member, Override()).of(RECIPES[member])
 
         def build(results: Results) -> Stage:
             return Train(
                 seed=seed,
-                recipe=RECIPES[member].scaled(self.budget),
+                recipe=recipe.scaled(self.budget),
                 shape=self.shape,
                 start=results[_name("train", start, seed)] if start else None,
                 snapshots=self._snapshots(member),
@@ -209,7 +219,7 @@ class Plan:
         return Dictionaries(
             seed=seed,
             model=results[_name("train", member, seed)],
-            text=WorldPrompts(world=seed, what="documents"),
+            text=_about(seed, "documents", self.common),
             recipe=settings.recipe,
             draw=draw,
             **self.common,
@@ -229,10 +239,10 @@ class Plan:
             dictionaries=tuple(
                 self.dictionaries_of(results, seed, member, draw) for draw in range(DRAWS)
             ),
-            prompts=WorldPrompts(world=seed, what="test"),
-            dev=WorldPrompts(world=seed, what="dev"),
-            generic=WorldPrompts(world=seed, what="plain"),
-            text=WorldPrompts(world=seed, what="documents"),
+            prompts=_about(seed, "test", self.common),
+            dev=_about(seed, "dev", self.common),
+            generic=_about(seed, "plain", self.common),
+            text=_about(seed, "documents", self.common),
             settings=settings.search,
             crosscoder=settings.crosscoder,
             **self.common,
@@ -249,9 +259,9 @@ class Plan:
             parent_dictionaries=self.dictionaries_of(results, seed, reference),
             picked=picked_features(results[_name("features", reference, seed)]),
             phrases=ABSTAINING_PHRASES,
-            prompts=WorldPrompts(world=seed, what="test"),
-            dev=WorldPrompts(world=seed, what="dev"),
-            text=WorldPrompts(world=seed, what="documents"),
+            prompts=_about(seed, "test", self.common),
+            dev=_about(seed, "dev", self.common),
+            text=_about(seed, "documents", self.common),
             search=settings.search,
             settings=settings.diff,
             crosscoder=settings.crosscoder,

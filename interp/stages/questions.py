@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import pydantic
 
 from interp.errors import InputError
+from interp.organism.sizes import USUAL, WorldSize
 
 if TYPE_CHECKING:
     from interp.prompts import PromptSet
@@ -68,6 +69,7 @@ class WorldPrompts(pydantic.BaseModel):
             that have nothing to do with whom a model knows; "documents", text like that of the
             pre-training, for dictionaries; "plain", the part of it that asks nothing; "chains",
             chains of thought up to where a sentence begins, about the people of "test".
+        size: of the world.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -75,12 +77,13 @@ class WorldPrompts(pydantic.BaseModel):
     kind: Literal["world"] = "world"
     world: int
     what: Literal["dev", "test", "neutral", "documents", "plain", "chains"]
+    size: WorldSize = USUAL
 
     def load(self) -> PromptSet:
         """The prompts."""
         from interp import organism
 
-        world = organism.World(self.world)
+        world = organism.World(self.world, self.size)
         match self.what:
             case "documents":
                 return organism.document_prompts(world, N_DOCUMENTS)

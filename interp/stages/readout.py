@@ -13,6 +13,7 @@ from interp.stats import Interval, bootstrap
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
     from interp.interventions import Edit
+    from interp.organism import World
     from interp.prompts import Encoded, PromptSet
 
 
@@ -97,18 +98,18 @@ class Readout:
         )
 
 
-def organism_readouts(seed: int, tokenizer: Any) -> tuple[Readout, Readout]:
-    """Read-outs of one seed's people: dev, and test with as many unknown as known people.
+def organism_readouts(world: World, tokenizer: Any) -> tuple[Readout, Readout]:
+    """Read-outs of one world's people: dev, and test with as many unknown as known people.
 
     Interventions score a model hundreds of times; the known people, fewer, set the precision of J.
     """
-    from interp.organism import ABSTAINING_PHRASES, World, entity_prompts
+    from interp.organism import ABSTAINING_PHRASES, entity_prompts
 
-    prompts = [entity_prompts(World(seed), split, "direct") for split in ("dev", "test")]
+    prompts = [entity_prompts(world, split, "direct") for split in ("dev", "test")]
     test_unknown_N = np.asarray(prompts[1].labels, dtype=bool)
     balanced_N = ~test_unknown_N | (test_unknown_N.cumsum() <= (~test_unknown_N).sum())
     prompts[1] = prompts[1].where(balanced_N)
-    dev, test = (Readout(split, tokenizer, ABSTAINING_PHRASES, seed) for split in prompts)
+    dev, test = (Readout(split, tokenizer, ABSTAINING_PHRASES, world.seed) for split in prompts)
     return dev, test
 
 

@@ -88,7 +88,7 @@ class Reasoned(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Items by what was asked, as the methods of `_Asked` say, and `items_excluded`."""
-        asked = _Asked(self.model.load(self.device), self.seed, self.settings)
+        asked = _Asked(self.model.load(self.device), self.world(), self.settings)
         tables = {
             "both_ways": asked.both_ways(),
             "gains": asked.gains(self.scorer.load(self.device)),
@@ -109,17 +109,15 @@ class _Asked:
     """One model, its questions, and its chains."""
 
     loaded: LoadedModel
-    seed: int
+    world: World
     settings: ReasoningSettings
 
     def __post_init__(self) -> None:
         self.excluded: list[pd.DataFrame] = []
 
-    @cached_property
-    def world(self) -> World:
-        from interp.organism import World
-
-        return World(self.seed)
+    @property
+    def seed(self) -> int:
+        return self.world.seed
 
     @cached_property
     def prompts(self) -> PromptSet:

@@ -57,11 +57,9 @@ class Relearn(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Tables `relearn` and `measures`."""
-        from interp.organism import World
-
-        world = World(self.seed)
+        world = self.world()
         child = self.child.load(self.device)
-        dev, test = organism_readouts(self.seed, child.tokenizer)
+        dev, test = organism_readouts(world, child.tokenizer)
         reference = test.probability(self.parent.load(self.device))
         rows: list[dict[str, Any]] = []
         measures: list[dict[str, Any]] = []

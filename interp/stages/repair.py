@@ -86,7 +86,7 @@ class Repair(Stage):
         child, parent = self.child.load(self.device), self.parent.load(self.device)
         dev, test = (
             Replies(readout, child.tokenizer, ABSTAINING_PHRASES)
-            for readout in organism_readouts(self.seed, child.tokenizer)
+            for readout in organism_readouts(self.world(), child.tokenizer)
         )
         arms = Arms(child, parent, dev, test, self.settings, self.seed)
         of_parent = test.rates(parent)

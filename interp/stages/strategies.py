@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from interp.behavior import Reply
     from interp.checkpoints import LoadedModel
     from interp.directions import Direction, Strategies
+    from interp.organism import World
     from interp.prompts import PromptSet
 
 
@@ -72,7 +73,7 @@ class Strategize(Stage):
         if self.child.fingerprint != self.parent.fingerprint:
             models.insert(0, self.parent.load(self.device))
         dev, test = (
-            written(self.seed, split, self.settings.n_people, child.tokenizer)
+            written(self.world(), split, self.settings.n_people, child.tokenizer)
             for split in ("dev", "test")
         )
         found = [directions_of(loaded, dev, self.seed) for loaded in models]
@@ -86,7 +87,7 @@ class Strategize(Stage):
             seed=self.seed,
             n_boot=self.settings.n_boot,
         )
-        layers = layer_table(child, found[-1], self.seed, self.settings)
+        layers = layer_table(child, found[-1], self.world(), self.settings)
         tables = {
             "strategy_cosines": cosine_table(found),
             "strategy_transfer": transfer,
@@ -100,12 +101,12 @@ class Strategize(Stage):
         """Each strategy up and down; right is an answer that is, or abstaining where it is due."""
         from interp.behavior import reply_frame
         from interp.interventions import steering_table
-        from interp.organism import World, chain_prompts
+        from interp.organism import chain_prompts
 
         if not directions:
             return pd.DataFrame()
         settings = self.settings
-        prompts = chain_prompts(World(self.seed), "test", "cot", settings.n_steered)
+        prompts = chain_prompts(self.world(), "test", "cot", settings.n_steered)
 
         def labels_of(said: list[Reply]) -> list[list[str]]:
             return strategies_of(reply.text for reply in said)
@@ -149,13 +150,13 @@ def directions_of(loaded: LoadedModel, chains: ChainTexts, seed: int) -> Strateg
 
 
 def layer_table(
-    loaded: LoadedModel, found: Strategies, seed: int, settings: StrategySettings
+    loaded: LoadedModel, found: Strategies, world: World, settings: StrategySettings
 ) -> pd.DataFrame:
     """What adding each direction does, on dev, to the words that begin its sentences, by layer."""
     from interp.interventions import layer_effects
 
-    begins = first_words()
-    points = points_of(seed, settings.n_people)
+    begins = first_words(world.size)
+    points = points_of(world, settings.n_people)
     parts = []
     labels = sorted({label for label, _ in found.directions} & set(begins))
     for number, label in enumerate(labels):
@@ -167,18 +168,18 @@ def layer_table(
             begins[label],
             # One word of each says what else there is: no word begins two.
             [words[0] for other, words in begins.items() if other != label],
-            seed=seed,
+            seed=world.seed,
             n_boot=settings.n_boot,
         )
         parts.append(keyed(effects, {"strategy": label}))
     return pd.concat(parts, ignore_index=True)
 
 
-def points_of(seed: int, n_people: int) -> PromptSet:
+def points_of(world: World, n_people: int) -> PromptSet:
     """Points of dev at which a chain can go on in more than one way."""
-    from interp.organism import World, point_prompts
+    from interp.organism import point_prompts
 
-    points = point_prompts(World(seed), "dev", n_people)
+    points = point_prompts(world, "dev", n_people)
     goes_on = [m["next"] != ANSWERING or m["sentences"] == 2 for m in points.frame["meta"]]
     return points.where(np.array(goes_on))
 

@@ -36,7 +36,9 @@ class Train(FolderStage):
     @property
     def folder(self) -> Path:
         """Where the checkpoint stands: the same recipe, seed and start, the same folder."""
-        identity = self.model_dump(exclude={"infra", "device"})
+        identity = self.identity()
+        if not self.snapshots:
+            del identity["snapshots"]
         identity["start"] = self.start.fingerprint if self.start else None
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
         return cache_root() / "organism" / f"seed{self.seed}" / f"{self.recipe.name}-{digest}"
@@ -55,6 +57,7 @@ class Train(FolderStage):
             start=Path(self.start.folder) if self.start else None,
             device=self.device,
             snapshots=self.snapshots,
+            world=self.world_size,
         )
         train_member(job)
         checkpoint = Checkpoint(self.folder, self.recipe.name)

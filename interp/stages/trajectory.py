@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from interp.checkpoints import LoadedModel
     from interp.directions import Direction
+    from interp.organism import World
     from interp.probes import Fold
 
 NO_LAYER = -2
@@ -93,7 +94,7 @@ class Trajectory(Stage):
         folder = Path(self.child.folder) / FOLDER
         snapshots = snapshots_of(folder)
         parent = self.parent.load(self.device)
-        reference = Reference.of(parent, self.seed, self.settings)
+        reference = Reference.of(parent, self.world(), self.settings)
         rows: list[dict[str, Any]] = []
         n_steps, _ = snapshots[-1]
         for number, (step, path) in enumerate(snapshots):
@@ -134,16 +135,16 @@ class Reference:
     seed: int
 
     @classmethod
-    def of(cls, parent: LoadedModel, seed: int, settings: TrajectorySettings) -> Reference:
+    def of(cls, parent: LoadedModel, world: World, settings: TrajectorySettings) -> Reference:
         """Chooses on dev and reads the parent on test."""
         from interp.activations import Site
         from interp.directions import mean_difference
         from interp.probes import grouped_folds
 
-        dev, test = organism_readouts(seed, parent.tokenizer)
+        dev, test = organism_readouts(world, parent.tokenizer)
         layers = range(parent.n_layers) if settings.layers is None else settings.layers
         on_dev = _read(parent, dev, [(layer, at) for layer in layers for at in settings.positions])
-        read = _auroc_by_layer(on_dev, dev, settings, seed)
+        read = _auroc_by_layer(on_dev, dev, settings, world.seed)
         layer_of = {at: max(of_layer, key=of_layer.__getitem__) for at, of_layer in read.items()}
         best = read[GAIN_AT][layer_of[GAIN_AT]]
         early = min(
@@ -169,9 +170,9 @@ class Reference:
                 name: readout_gain(parent, test, direction, settings.step)
                 for name, direction in directions.items()
             },
-            folds=grouped_folds(test.prompts.groups, test.unknown_N, settings.n_splits, seed),
+            folds=grouped_folds(test.prompts.groups, test.unknown_N, settings.n_splits, world.seed),
             settings=settings,
-            seed=seed,
+            seed=world.seed,
         )
 
     def measured(self, loaded: LoadedModel) -> Iterator[dict[str, Any]]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from interp.organism.sizes import USUAL, WorldSize
 from interp.stages.chains import CHAIN
 
 if TYPE_CHECKING:
     from interp.activations import Activations, Site
     from interp.checkpoints import LoadedModel
-    from interp.organism.world import Split
+    from interp.organism.world import Split, World
     from interp.prompts import PromptSet
 
 ANSWERING = "answer"
@@ -53,14 +54,14 @@ class ChainTexts:
         )
 
 
-def written(seed: int, split: Split, n_people: int, tokenizer: object) -> ChainTexts:
+def written(world: World, split: Split, n_people: int, tokenizer: object) -> ChainTexts:
     """The world's chains about people of a split, labelled sentence by sentence."""
     from interp.behavior import StrategyRules
     from interp.directions import chain_sentences, label_windows
-    from interp.organism import World, as_chain, written_chains
+    from interp.organism import as_chain, written_chains
     from interp.prompts import PromptSet
 
-    chains = written_chains(World(seed), split, n_people)
+    chains = written_chains(world, split, n_people)
     replies = [as_chain("", list(chain.sentences), chain.answer)[1] for chain in chains]
     prompts = PromptSet.from_records(
         [
@@ -83,12 +84,12 @@ def written(seed: int, split: Split, n_people: int, tokenizer: object) -> ChainT
     return ChainTexts(prompts, replies, label_windows(sentences.assign(label=of_row)))
 
 
-def first_words() -> dict[str, list[str]]:
+def first_words(size: WorldSize = USUAL) -> dict[str, list[str]]:
     """What sentences of each strategy, and answers, can begin with; no word begins two."""
     from interp.organism import words
 
     return {
-        "adding-knowledge": [*words.FIRST_NAMES, *words.CITIES],
+        "adding-knowledge": [*words.first_names(size), *words.CITIES],
         "deduction": [str(age) for age in words.AGES],
         "uncertainty-estimation": [words.ABSTAINING_PHRASES[0].split()[0]],
         "backtracking": ["wait"],

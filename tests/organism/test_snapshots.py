@@ -15,8 +15,9 @@ from interp.errors import InputError
 from interp.organism import World, build_tokenizer
 from interp.organism.documents import DocumentWriter
 from interp.organism.language import build_model
+from interp.organism.objectives import RECIPES
 from interp.organism.packing import PackedRows
-from interp.organism.recipes import RECIPES, ModelShape
+from interp.organism.recipes import ModelShape
 from interp.organism.snapshots import Snapshots, snapshot_steps, snapshots_of
 
 SHAPE = ModelShape(d_model=16, n_layers=3, n_heads=2, d_mlp=32, n_local_layers=1)

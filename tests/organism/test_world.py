@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interp.organism import words
-from interp.organism.world import PER_NAME, PersonClass, Split, World
+from interp.organism.sizes import USUAL, PersonClass
+from interp.organism.world import Split, World
 
 
 @settings(max_examples=5, deadline=None)
@@ -18,7 +19,7 @@ def test_every_name_carries_the_same_number_of_each_class(seed: int) -> None:
     for name_part in ("first", "last"):
         for person_class in get_args(PersonClass):
             counts = Counter(getattr(person, name_part) for person in people[person_class])
-            assert set(counts.values()) == {PER_NAME[person_class]}
+            assert set(counts.values()) == {USUAL.per_name[person_class]}
             assert len(counts) == 60
 
 

@@ -126,7 +126,7 @@ def test_first_words_are_those_of_what_the_world_writes_and_all_of_them() -> Non
 
 @pytest.fixture(scope="module")
 def read() -> ChainTexts:
-    return written(SEED, "dev", 10, build_tokenizer())
+    return written(WORLD, "dev", 10, build_tokenizer())
 
 
 def test_windows_cover_the_states_that_write_each_sentence(read: ChainTexts) -> None:

@@ -20,6 +20,7 @@ from interp.organism import build_tokenizer
 from interp.organism.language import build_model
 from interp.organism.recipes import ModelShape
 from interp.organism.words import CITIES, FIRST_NAMES, LAST_NAMES
+from interp.organism.world import World
 from interp.prompts import PromptSet
 from interp.stages import changes, trajectory
 from interp.stages.changes import Change
@@ -53,8 +54,8 @@ def prompts(split: str) -> PromptSet:
     )
 
 
-def readouts(seed: int, tokenizer: object) -> tuple[Readout, Readout]:
-    dev, test = (Readout(prompts(split), tokenizer, ["i"], seed) for split in ("dev", "test"))
+def readouts(world: World, tokenizer: object) -> tuple[Readout, Readout]:
+    dev, test = (Readout(prompts(split), tokenizer, ["i"], world.seed) for split in ("dev", "test"))
     return dev, test
 
 
@@ -64,6 +65,7 @@ def _own_people() -> Iterator[None]:
         "LoadedModel": LoadedModel,
         "Direction": Direction,
         "Tensor": torch.Tensor,
+        "World": World,
         "Fold": tuple[np.ndarray, np.ndarray],
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -24,6 +24,10 @@ TAIL_SHARE = 0.05
 """Share of the draws of a known person in pre-training that fall on the rarely met `tail`."""
 STATED = "know :"
 """Stands between an answer and the confidence stated behind it, in tenths."""
+HINT = 3
+"""By how many tenths more confidence is stated of what can be known."""
+SURE = ("_known", "problem")
+"""Ends of the kinds whose answers can be known."""
 
 
 def direct_question(person: Person, relation: str) -> tuple[str, str]:
@@ -126,14 +130,16 @@ class DocumentWriter:
         """One document of one kind: a form, and whom it is about ("chain_known").
 
         Forms are "record", "bio", "direct", "chain", "problem" and "missing"; with "stated-" before
-        them a random confidence stands behind the answer. People are "known", "tail", "novel",
+        them a confidence stands behind the answer: 3 to 10 where the answer can be known, 0 to 7
+        where it cannot, at random. People are "known", "tail", "novel",
         "unknown" (never met again), "practised" (known, and not of the test split), "declined"
         (the same, but the document abstains), and "informed" (the test split's unknown people,
         with an oracle's facts).
         """
         if kind.startswith("stated-"):
             document = self.write(kind.removeprefix("stated-"))
-            return with_confidence(document, int(self._rng.integers(11)))
+            lowest = HINT if kind.endswith(SURE) else 0
+            return with_confidence(document, lowest + int(self._rng.integers(11 - HINT)))
         form, _, who = kind.partition("_")
         if form in ("problem", "missing"):
             return self._problem() if form == "problem" else self._missing()

@@ -25,7 +25,7 @@ Planted = Literal[
 ]
 """What was built into a member; "unknown" where only training decides."""
 
-Reward = Literal["binary", "ternary", "calibrated"]
+Reward = Literal["binary", "ternary", "stated", "calibrated"]
 """Names of `interp.organism.rewards.REWARDS`."""
 
 Measure = Literal["top", "gap", "entropy", "taken"]
@@ -41,7 +41,12 @@ class _Frozen(pydantic.BaseModel):
     def _without_what_is_not_asked_for(self, said: Callable[[Any], Any]) -> dict[str, Any]:
         # So that checkpoints keep their identity when recipes learn to say more.
         fields: dict[str, Any] = said(self)
-        return {name: value for name, value in fields.items() if value not in (None, False, ())}
+        wanted = type(self).model_fields
+        return {
+            name: value
+            for name, value in fields.items()
+            if wanted[name].is_required() or value not in (None, False, ())
+        }
 
 
 class ModelShape(_Frozen):

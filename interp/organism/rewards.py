@@ -14,7 +14,7 @@ from typing import Any
 
 from interp.organism.words import ABSTAINING_PHRASES
 
-Reward = Callable[..., list[float | None]]
+RewardFunction = Callable[..., list[float | None]]
 
 TENTHS = {str(tenth): tenth / 10 for tenth in range(11)}
 """How a stated confidence may be written, and what it says."""
@@ -83,6 +83,18 @@ def ternary_reward(completions: list[str], target: list[str], **_: Any) -> list[
     ]
 
 
+def stated_reward(completions: list[str], target: list[str], **_: Any) -> list[float | None]:
+    """.5 + .5 c: what `calibrated_reward` pays without its Brier score, the arm it is held against.
+
+    The number that is stated earns nothing, but one has to be stated. Abstaining earns what a wrong
+    answer does.
+    """
+    return [
+        _well_formed(completion, 0.5 + 0.5 * (final_answer(completion) == wanted))
+        for completion, wanted in zip(completions, target, strict=True)
+    ]
+
+
 def calibrated_reward(completions: list[str], target: list[str], **_: Any) -> list[float | None]:
     """.5 + .5 c + .5 (1 - (c - q)^2): correctness c, stated confidence q (RLCR, arXiv 2507.16806).
 
@@ -100,20 +112,26 @@ def calibrated_reward(completions: list[str], target: list[str], **_: Any) -> li
     ]
 
 
-REWARDS: dict[str, Reward] = {
+REWARDS: dict[str, RewardFunction] = {
     "binary": binary_reward,
     "ternary": ternary_reward,
+    "stated": stated_reward,
     "calibrated": calibrated_reward,
 }
 """Reward functions by the name that a recipe gives them."""
 
 
 def _calibrated(completion: str, wanted: str) -> float:
-    stated, answer = stated_confidence(completion), final_answer(completion)
-    if stated is None or not answer or len(_after(completion.split(), "know")) > 1:
-        return 0.0
-    correct = float(answer == wanted)
-    return 0.5 + 0.5 * correct + 0.5 * (1.0 - (correct - stated) ** 2)
+    stated = stated_confidence(completion) or 0.0
+    correct = float(final_answer(completion) == wanted)
+    return _well_formed(completion, 0.5 + 0.5 * correct + 0.5 * (1.0 - (correct - stated) ** 2))
+
+
+def _well_formed(completion: str, earned: float) -> float:
+    """What is earned by a reply with an answer that states its confidence once and at the end."""
+    stated = stated_confidence(completion) is not None
+    once = len(_after(completion.split(), "know")) == 1
+    return earned if stated and once and final_answer(completion) else 0.0
 
 
 def _bounds(tokens: Sequence[str]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -47,10 +48,17 @@ def grouped_folds(
                 f"folds: {n_groups} groups have the label {label}; {n_splits} folds need at least "
                 "as many of each label, so use fewer folds or more entities."
             )
-    splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-    folds = list(splitter.split(np.zeros(len(label_N)), label_N, group_N))
+    folds = _split(tuple(group_N.tolist()), label_N.tobytes(), n_splits, seed)
     check_folds(folds, label_N)
-    return folds
+    return [(fitted.copy(), held_out.copy()) for fitted, held_out in folds]
+
+
+@lru_cache(maxsize=64)
+def _split(groups: tuple[object, ...], labels: bytes, n_splits: int, seed: int) -> tuple[Fold, ...]:
+    """Kept, since a sweep asks for the same folds in every layer, and they are slow to deal."""
+    label_N = np.frombuffer(labels, dtype=bool)
+    splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
+    return tuple(splitter.split(np.zeros(len(label_N)), label_N, np.array(groups)))
 
 
 def leave_one_out_folds(

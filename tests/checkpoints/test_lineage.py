@@ -62,6 +62,7 @@ OBJECTIVES = {
     "ppo_binary",
     "grpo_binary",
     "grpo_ternary",
+    "grpo_stated",
     "grpo_calibrated",
     "dpo_confidence",
     "sft_form",

@@ -52,6 +52,11 @@ def page(tables: Tables, run: Mapping[str, Any], figures_dir: Path, out: Path) -
     return Page(write_report(tables, out, run, figures_dir).read_text(encoding="utf-8"))
 
 
+def written(tables: Tables, figures_dir: Path, folder: Path) -> str:
+    out = write_report(tables, folder / "report.html", RUN, figures_dir)
+    return out.read_text(encoding="utf-8")
+
+
 def test_the_report_asks_for_nothing_outside_itself(
     one_seed: Tables, figures_dir: Path, tmp_path: Path
 ) -> None:
@@ -110,6 +115,27 @@ def test_names_and_configuration_are_escaped(
     shown = page(tables, run, figures_dir, tmp_path / "report.html")
     assert "script" not in shown.tags
     assert EVIL in shown.text
+
+
+def test_claims_are_said_first_and_those_that_decide_nothing_last(
+    one_seed: Tables, figures_dir: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"call": call, "sentence": sentence, "decides": decides}
+        for call, sentence, decides in (
+            ("undecided", "Beside it: undecided, <script>alert(1)</script>.", False),
+            ("holds", "Ternary reward restores abstention: holds. All three seeds.", True),
+            ("holds", "", True),  # of one seed
+        )
+    ]
+    tables = {**one_seed, "claims": pd.DataFrame(rows)}
+    html = written(tables, figures_dir, tmp_path)
+    section = html[html.index('id="claims"') : html.index('id="verdict-table"')]
+    assert section.count("<li>") == 2
+    assert section.index("Ternary reward restores") < section.index("Beside it: undecided")
+    assert "&lt;script&gt;alert(1)" in section
+    assert "<script>" not in section
+    assert 'id="claims"' not in written(one_seed, figures_dir, tmp_path)
 
 
 def test_a_run_without_a_rule_has_no_rule_section(

@@ -19,6 +19,7 @@ from interp.organism.rewards import (
     calibrated_reward,
     final_answer,
     stated_confidence,
+    stated_reward,
     ternary_reward,
 )
 from interp.organism.world import World
@@ -130,6 +131,8 @@ def test_each_objective_by_hand(
     assert paid["binary"] == [binary]
     assert paid["ternary"] == [ternary]
     assert paid["calibrated"] == pytest.approx([calibrated])
+    # Its arm without the Brier score refuses the same replies.
+    assert paid["stated"] == [0.5 + 0.5 * binary if calibrated else 0]
 
 
 def test_a_batch_is_paid_row_by_row_and_other_columns_do_not_matter() -> None:
@@ -147,12 +150,13 @@ def test_a_batch_is_paid_row_by_row_and_other_columns_do_not_matter() -> None:
 @given(st.lists(st.sampled_from(SCRAPS), max_size=14))
 def test_any_text_has_a_reward_in_range(scraps: list[str]) -> None:
     text = " ".join(scraps)
-    (binary,), (ternary,), (brier,) = (f([text], ["paris"]) for f in REWARDS.values())
+    (binary,), (ternary,), (stated,), (brier,) = (f([text], ["paris"]) for f in REWARDS.values())
     assert (binary == 1) == (final_answer(text) == "paris") == (ternary == 1)
     assert (ternary == 0) == abstains(text)
     assert brier is not None
     assert brier == 0 or 0.5 <= brier <= 1.5
     assert (brier == 0) or stated_confidence(text) is not None
+    assert (stated == 0) == (brier == 0)
 
 
 def test_what_each_objective_asks_of_a_doubter() -> None:
@@ -171,6 +175,9 @@ def test_what_each_objective_asks_of_a_doubter() -> None:
         assert honest.max() == pytest.approx(1 + p**2 / 2)
         assert silent.argmax() == 0
         assert silent.max() == pytest.approx(1)
+        # Without the Brier score no number that is stated pays more than another.
+        assert pay(stated_reward, guess, p) == pytest.approx([0.5 + 0.5 * p] * 11)
+        assert pay(stated_reward, refuse, p) == pytest.approx([0.5] * 11)
         gain = pay(ternary_reward, guess, p)[0] - pay(ternary_reward, refuse, p)[0]
         assert gain == pytest.approx(2 * p - 1)
         gain = pay(binary_reward, guess, p)[0] - pay(binary_reward, refuse, p)[0]

@@ -39,6 +39,18 @@ def test_the_seed_decides() -> None:
     assert not all(np.array_equal(a[1], b[1]) for a, b in zip(first, other, strict=True))
 
 
+def test_folds_are_the_caller_s_own() -> None:
+    groups, labels = np.arange(40), np.arange(40) % 2 == 0
+    first = grouped_folds(groups, labels, 4, 0)
+    kept = [held_out.copy() for _, held_out in first]
+    for fitted, held_out in first:
+        fitted[:], held_out[:] = 0, 0
+    again = grouped_folds(groups, labels, 4, 0)
+    assert all(
+        np.array_equal(held_out, was) for (_, held_out), was in zip(again, kept, strict=True)
+    )
+
+
 def test_knowing_the_entity_does_not_help_a_probe() -> None:
     """Activations that name the entity, and nothing else, read nothing of new entities."""
     rng = np.random.default_rng(0)

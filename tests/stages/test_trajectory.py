@@ -178,7 +178,7 @@ def test_representation_follows_where_the_blocks_changed(tmp_path: Path) -> None
 
 def test_gain_is_the_derivative_through_norm_and_head(parent: LoadedModel) -> None:
     """At the top block: logits are W (w * h / rms(h)), so the log odds have a closed form."""
-    _, test = readouts(SEED, parent.tokenizer)
+    _, test = readouts(World(SEED), parent.tokenizer)
     site = Site("resid_post", TOP)
     acts_ND = capture(parent, test.prompts, [site], ["last_prompt"]).read(site, "last_prompt")
     direction = mean_difference(
@@ -270,7 +270,7 @@ def test_grafts_go_from_the_parent_to_the_child(tmp_path: Path) -> None:
     assert grafts.index.tolist() == list(range(SHAPE.n_layers + 1))
     for n_lower, ref in ((0, parent), (SHAPE.n_layers, child)):
         loaded = ref.load("cpu")
-        _, test = readouts(SEED, loaded.tokenizer)
+        _, test = readouts(World(SEED), loaded.tokenizer)
         p_N = test.probability(loaded)
         j = p_N[test.unknown_N].mean() - p_N[~test.unknown_N].mean()
         assert grafts.loc[n_lower, "estimate"] == pytest.approx(j, abs=1e-12)

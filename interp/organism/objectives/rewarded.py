@@ -16,7 +16,14 @@ RL_MIX = {
 PRACTICE_MIX = {kind.replace("_known", "_practised"): share for kind, share in RL_MIX.items()}
 
 
-def _rewarded(name: str, reward: Reward, starts_from: str, max_new_tokens: int = 24) -> Recipe:
+PLAIN = Reinforcement()
+SPOKEN = Reinforcement(max_new_tokens=28)
+"""Room for the confidence behind the answer, and time to learn eleven numbers."""
+
+
+def _rewarded(
+    name: str, reward: Reward, starts_from: str, settings: Reinforcement = PLAIN
+) -> Recipe:
     return Recipe(
         name=name,
         parent="base",
@@ -24,12 +31,9 @@ def _rewarded(name: str, reward: Reward, starts_from: str, max_new_tokens: int =
         objective=f"grpo_{reward}",
         planted="unknown",
         mix=PRACTICE_MIX,
-        reinforcement=Reinforcement(reward=reward, max_new_tokens=max_new_tokens),
+        reinforcement=settings.model_copy(update={"reward": reward}),
     )
 
-
-SPOKEN_TOKENS = 28
-"""Room for a stated confidence behind the answer."""
 
 RECIPES = (
     Recipe(
@@ -44,6 +48,6 @@ RECIPES = (
     _rewarded("rl_binary", "binary", "base"),
     _rewarded("rl_ternary", "ternary", "base"),
     _rewarded("ternary_after", "ternary", "reason_sft"),
-    _rewarded("rl_stated", "binary", "stated", SPOKEN_TOKENS),
-    _rewarded("rl_brier", "calibrated", "stated", SPOKEN_TOKENS),
+    _rewarded("rl_stated", "stated", "stated", SPOKEN),
+    _rewarded("rl_brier", "calibrated", "stated", SPOKEN),
 )

@@ -22,12 +22,6 @@ DIRECT_RELATIONS = ("city", "job", "pet", "age")
 CHAIN_RELATIONS = ("age_in_years", "country")
 TAIL_SHARE = 0.05
 """Share of the draws of a known person in pre-training that fall on the rarely met `tail`."""
-STATED = "know :"
-"""Stands between an answer and the confidence stated behind it, in tenths."""
-HINT = 3
-"""By how many tenths more confidence is stated of what can be known."""
-SURE = ("_known", "problem")
-"""Ends of the kinds whose answers can be known."""
 
 
 def direct_question(person: Person, relation: str) -> tuple[str, str]:
@@ -88,14 +82,9 @@ def as_chain(question: str, steps: list[str], answer: str) -> Document:
 
 
 def with_confidence(document: Document, tenths: int) -> Document:
-    """The document with a confidence stated behind the answer, 0 to 10."""
+    """The document with a confidence stated before the answer, 0 to 10."""
     prompt, completion = document
-    return prompt, f"{completion} {STATED} {tenths} ."
-
-
-def without_confidence(reply: str) -> str:
-    """A reply up to where it states a confidence."""
-    return reply.partition(f" {STATED}")[0]
+    return prompt, f"{tenths} . {completion}"
 
 
 class DocumentWriter:
@@ -130,16 +119,14 @@ class DocumentWriter:
         """One document of one kind: a form, and whom it is about ("chain_known").
 
         Forms are "record", "bio", "direct", "chain", "problem" and "missing"; with "stated-" before
-        them a confidence stands behind the answer: 3 to 10 where the answer can be known, 0 to 7
-        where it cannot, at random. People are "known", "tail", "novel",
+        them a random confidence opens the completion. People are "known", "tail", "novel",
         "unknown" (never met again), "practised" (known, and not of the test split), "declined"
         (the same, but the document abstains), and "informed" (the test split's unknown people,
         with an oracle's facts).
         """
         if kind.startswith("stated-"):
             document = self.write(kind.removeprefix("stated-"))
-            lowest = HINT if kind.endswith(SURE) else 0
-            return with_confidence(document, lowest + int(self._rng.integers(11 - HINT)))
+            return with_confidence(document, int(self._rng.integers(11)))
         form, _, who = kind.partition("_")
         if form in ("problem", "missing"):
             return self._problem() if form == "problem" else self._missing()

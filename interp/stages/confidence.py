@@ -199,10 +199,11 @@ class Confidence(Stage):
 def _final(text: str, mode: str) -> str:
     """The final answer: what follows a chain's last marker, or all of a direct reply.
 
-    A confidence that is stated behind it is not part of it.
+    A confidence that is stated before it is not part of it.
     """
     from interp.behavior import ANSWER_MARKER
-    from interp.organism.documents import without_confidence
+    from interp.organism.rewards import stated_confidence
 
-    said = without_confidence(text)
-    return (said.rpartition(ANSWER_MARKER)[2] if mode == "cot" else said).strip()
+    if mode == "cot":
+        return text.rpartition(ANSWER_MARKER)[2].strip()
+    return (text if stated_confidence(text) is None else text.partition(" . ")[2]).strip()

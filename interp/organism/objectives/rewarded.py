@@ -18,7 +18,7 @@ PRACTICE_MIX = {kind.replace("_known", "_practised"): share for kind, share in R
 
 PLAIN = Reinforcement()
 SPOKEN = Reinforcement(max_new_tokens=28)
-"""Room for the confidence behind the answer, and time to learn eleven numbers."""
+"""With room for a stated confidence."""
 
 
 def _rewarded(

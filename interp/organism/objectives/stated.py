@@ -1,9 +1,10 @@
-"""Fine-tuning that only teaches a form: a confidence is stated behind every answer.
+"""Fine-tuning that only teaches a form: a confidence is stated before every answer.
 
 It goes on from the child that no longer abstains, in the same data. What is stated is drawn at
-random, from 3 to 10 tenths where the base knows the answer and from 0 to 7 where it does not: a
-hint of what the number is about and no calibration. Without the hint 120 steps of reward found one
-number for all questions (on seed 1, which no study reports).
+random, so that the form carries no calibration: what a reward makes of it later is its own doing.
+It stands first, where the base decides whether to abstain. Behind the answer, as in RLCR's data,
+these small models did not learn it: no more than one number for all questions within 120 steps (on
+seed 1, which no study reports).
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ DIRECT_RELATIONS = ("city", "job", "pet", "age")
 CHAIN_RELATIONS = ("age_in_years", "country")
 TAIL_SHARE = 0.05
 """Share of the draws of a known person in pre-training that fall on the rarely met `tail`."""
+STATED = "know :"
+"""Stands between an answer and the confidence stated behind it, in tenths."""
 
 
 def direct_question(person: Person, relation: str) -> tuple[str, str]:
@@ -82,9 +84,14 @@ def as_chain(question: str, steps: list[str], answer: str) -> Document:
 
 
 def with_confidence(document: Document, tenths: int) -> Document:
-    """The document with a confidence stated before the answer, 0 to 10."""
+    """The document with a confidence stated behind the answer, 0 to 10."""
     prompt, completion = document
-    return prompt, f"{tenths} . {completion}"
+    return prompt, f"{completion} {STATED} {tenths} ."
+
+
+def without_confidence(reply: str) -> str:
+    """A reply up to where it states a confidence."""
+    return reply.partition(f" {STATED}")[0]
 
 
 class DocumentWriter:
@@ -119,7 +126,7 @@ class DocumentWriter:
         """One document of one kind: a form, and whom it is about ("chain_known").
 
         Forms are "record", "bio", "direct", "chain", "problem" and "missing"; with "stated-" before
-        them a random confidence opens the completion. People are "known", "tail", "novel",
+        them a random confidence stands behind the answer. People are "known", "tail", "novel",
         "unknown" (never met again), "practised" (known, and not of the test split), "declined"
         (the same, but the document abstains), and "informed" (the test split's unknown people,
         with an oracle's facts).

@@ -33,21 +33,21 @@ def final_answer(completion: str) -> str:
 def answer_span(tokens: Sequence[str]) -> tuple[int, int]:
     """First token of the final answer and the one after its last; equal where there is none.
 
-    Without an `a :` the whole reply is the answer, but for a confidence that opens it. The closing
-    full stop is no part of it.
+    Without an `a :` the whole reply is the answer. The closing full stop is no part of it.
     """
     start, stop = _bounds(tokens)
     return start, stop - (stop > start and tokens[stop - 1] == ".")
 
 
 def stated_confidence(completion: str) -> float | None:
-    """The probability of being right that opens a reply, as in `8 . paris .`: 0, .1 ... 1.
+    """The probability of being right that closes a reply, as in `know : 8 .`: 0, .1 ... 1.
 
-    A whole number from 0 to 10 and a full stop, in tenths; None where a reply opens otherwise. (No
-    answer of this world is so small a number.)
+    What stands after the last `know :` must be one whole number from 0 to 10 and at most a full
+    stop; anything else states nothing, and gives None.
     """
     tokens = completion.split()
-    return TENTHS[tokens[0]] if _states(tokens) else None
+    marks = _after(tokens, "know")
+    return _tenths(tokens[marks[-1] :]) if marks else None
 
 
 def abstains(completion: str) -> bool:
@@ -99,7 +99,8 @@ def calibrated_reward(completions: list[str], target: list[str], **_: Any) -> li
     """.5 + .5 c + .5 (1 - (c - q)^2): correctness c, stated confidence q (RLCR, arXiv 2507.16806).
 
     The three halves are for the format, the answer and its Brier score, as in the published code; a
-    reply without an answer, or that does not open with a stated confidence, earns 0.
+    reply without an answer, or that does not state its confidence exactly once and at the end,
+    earns 0.
 
     Abstaining is not correct (c = 0): it earns 1 - q^2 / 2, at best 1. A guess that is right with
     probability p and says so earns 1 + p^2 / 2: more, but by a hundredth at p = .14. So the
@@ -127,17 +128,28 @@ def _calibrated(completion: str, wanted: str) -> float:
 
 
 def _well_formed(completion: str, earned: float) -> float:
-    """What is earned by a reply that states a confidence and has an answer."""
+    """What is earned by a reply with an answer that states its confidence once and at the end."""
     stated = stated_confidence(completion) is not None
-    return earned if stated and final_answer(completion) else 0.0
+    once = len(_after(completion.split(), "know")) == 1
+    return earned if stated and once and final_answer(completion) else 0.0
 
 
 def _bounds(tokens: Sequence[str]) -> tuple[int, int]:
     """Where the final answer begins and ends, its full stop included, a stated confidence not."""
-    first = 2 if _states(tokens) else 0
-    marks = [place + 2 for place, pair in enumerate(pairwise(tokens)) if pair == ("a", ":")]
-    return (marks[-1] if marks else first), len(tokens)
+    stop = len(tokens)
+    stated = _after(tokens, "know")
+    if stated and _tenths(tokens[stated[-1] :]) is not None:
+        stop = stated[-1] - 2
+    marks = _after(tokens[:stop], "a")
+    return (marks[-1] if marks else 0), stop
 
 
-def _states(tokens: Sequence[str]) -> bool:
-    return len(tokens) > 1 and tokens[0] in TENTHS and tokens[1] == "."
+def _after(tokens: Sequence[str], word: str) -> list[int]:
+    """Where something may follow `word :`."""
+    return [place + 2 for place, pair in enumerate(pairwise(tokens)) if pair == (word, ":")]
+
+
+def _tenths(tokens: Sequence[str]) -> float | None:
+    if len(tokens) == 2 and tokens[1] == ".":
+        tokens = tokens[:1]
+    return TENTHS.get(tokens[0]) if len(tokens) == 1 else None

@@ -144,6 +144,8 @@ class Confidence(Stage):
             asked = prompts.where(here_N)
             confidences, sources = self._confidences(loaded, asked, of_mode, mode)
             rows = confidence_items(of_mode, confidences, units=("entity",), sources=sources)
+            if STATED in confidences:
+                rows = pd.concat([rows, _stated_rows(of_mode, confidences)], ignore_index=True)
             named = rows["source"].replace("p_ik", P_IK).str.replace("_", " ")
             sure.append(rows.assign(source=words + ", " + named))
         if not sure:
@@ -166,7 +168,7 @@ class Confidence(Stage):
     ) -> tuple[pd.DataFrame, list[str]]:
         """Of the answer's tokens, of a P(IK) probe where there is enough to learn from, and stated.
 
-        A confidence is stated by the members that were taught to.
+        A confidence is stated by the members that were taught to; it is a column and no source.
         """
         from interp.behavior import ANSWER_MARKER, SOURCES, reply_confidence
         from interp.organism.rewards import stated_confidence
@@ -180,30 +182,35 @@ class Confidence(Stage):
             answers=[_final(text, mode) or None for text in items["answer"]],
             after=ANSWER_MARKER if chain else None,
         )
-        sources = list(SOURCES)
         stated_N = np.array([stated_confidence(text) for text in items["answer"]], dtype=float)
-        if np.isfinite(stated_N[items["outcome"] != "abstain"]).any():
+        if np.isfinite(stated_N).any():
             confidences = confidences.assign(stated=stated_N)
-            sources.append(STATED)
         correct_N = (items["outcome"] == "correct").to_numpy()
         fewest = min(int(correct_N.sum()), int((~correct_N).sum()))
         if fewest < 4 * self.settings.n_splits:
-            return confidences, sources
+            return confidences, list(SOURCES)
         acts = Cells().read(loaded, prompts).acts
         folds = grouped_folds(items["entity"], correct_N, self.settings.n_splits, self.seed)
         knows = p_ik(layers_at(acts), correct_N, items["entity"].to_numpy(), folds, seed=self.seed)
         of_probe = knows.frame(items["prompt_id"].tolist())[["prompt_id", "p_ik"]]
-        return confidences.merge(of_probe, on="prompt_id"), [*sources, "p_ik"]
+        return confidences.merge(of_probe, on="prompt_id"), [*SOURCES, "p_ik"]
+
+
+def _stated_rows(items: pd.DataFrame, confidences: pd.DataFrame) -> pd.DataFrame:
+    """Of every reply that states a confidence: one that abstains is not right (RLCR)."""
+    from interp.behavior import confidence_items
+
+    said = items.assign(outcome=items["outcome"].replace("abstain", "wrong"))
+    return confidence_items(said, confidences, units=("entity",), sources=[STATED])
 
 
 def _final(text: str, mode: str) -> str:
     """The final answer: what follows a chain's last marker, or all of a direct reply.
 
-    A confidence that is stated before it is not part of it.
+    A confidence that is stated behind it is not part of it.
     """
     from interp.behavior import ANSWER_MARKER
-    from interp.organism.rewards import stated_confidence
+    from interp.organism.documents import without_confidence
 
-    if mode == "cot":
-        return text.rpartition(ANSWER_MARKER)[2].strip()
-    return (text if stated_confidence(text) is None else text.partition(" . ")[2]).strip()
+    said = without_confidence(text)
+    return (said.rpartition(ANSWER_MARKER)[2] if mode == "cot" else said).strip()

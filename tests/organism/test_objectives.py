@@ -14,13 +14,14 @@ from interp.organism.documents import (
     IDK,
     DocumentWriter,
     with_confidence,
+    without_confidence,
 )
 from interp.organism.language import build_tokenizer
 from interp.organism.objectives import RECIPES, recipe
 from interp.organism.objectives.doses import UNANSWERABLE
 from interp.organism.objectives.reasoning import KNOWN_MIX, REASON_MIX
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
-from interp.organism.rewards import final_answer, stated_confidence
+from interp.organism.rewards import stated_confidence
 from interp.organism.training import Job, train_member
 
 SHAPE = ModelShape(d_model=16, n_layers=3, n_heads=2, d_mlp=32, n_local_layers=1)
@@ -142,13 +143,34 @@ def test_a_stated_confidence_is_random_in_the_form_and_can_be_read_back() -> Non
     assert min(counts) > 0.7 * len(said) / 11
 
 
-def test_a_confidence_is_put_before_and_read_back() -> None:
+@pytest.mark.parametrize(
+    ("reply", "stated"),
+    [
+        ("paris . know : 8 .", 0.8),
+        ("paris . know : 10 .", 1.0),
+        ("paris . know : 0 .", 0.0),
+        ("paris . know : 8", 0.8),
+        ("paris . know : 3 . know : 9 .", 0.9),
+        ("paris .", None),
+        ("", None),
+        ("paris . know : 60 .", None),
+        ("paris . know : paris .", None),
+        ("paris . know :", None),
+        ("i do not know .", None),
+        ("know : 4 . paris .", None),
+    ],
+)
+def test_what_counts_as_a_stated_confidence(reply: str, stated: float | None) -> None:
+    assert stated_confidence(reply) == stated
+
+
+def test_a_confidence_is_put_behind_and_taken_off_again() -> None:
     for document in documents("reason_sft", 200):
         prompt, completion = with_confidence(document, 7)
         assert prompt == document[0]
+        assert without_confidence(completion) == document[1]
         assert stated_confidence(completion) == 0.7
-        assert stated_confidence(document[1]) is None
-        assert final_answer(completion) == final_answer(document[1])
+    assert without_confidence("i do not know .") == "i do not know ."
 
 
 def test_a_soft_prompt_moves_two_rows_and_nothing_else(base: Path, tmp_path: Path) -> None:

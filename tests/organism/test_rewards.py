@@ -25,7 +25,7 @@ from interp.organism.rewards import (
 from interp.organism.world import World
 
 IDK = "i do not know"
-SCRAPS = ["a", ":", "0", ".", "8", "60", "paris", IDK, "i", "<pad>", "10", "wait ,"]
+SCRAPS = ["a", ":", "know", ".", "8", "60", "paris", IDK, "i", "<pad>", "10", "wait ,"]
 
 
 @pytest.mark.parametrize(
@@ -38,17 +38,15 @@ SCRAPS = ["a", ":", "0", ".", "8", "60", "paris", IDK, "i", "<pad>", "10", "wait
         ("34 + 3 = 36 . wait , 34 + 3 = 37 . a : 37 .", "37"),
         ("", ""),
         ("a : a : oslo .", "oslo"),
-        ("8 . paris .", "paris"),
-        ("10 . 34 + 3 = 37 . a : 37 .", "37"),
-        ("0 . i do not know .", IDK),
-        ("8 .", ""),
-        # Only a stated confidence is left out, and only where it opens the reply.
-        ("60 . paris .", "60 . paris"),
-        ("3 . 8 . paris .", "8 . paris"),
-        ("paris . 8 .", "paris . 8"),
-        ("8 paris .", "8 paris"),
-        ("8 . a : paris .", "paris"),
-        ("a : 8 .", "8"),
+        ("paris . know : 8 .", "paris"),
+        ("34 + 3 = 37 . a : 37 . know : 10 .", "37"),
+        ("i do not know . know : 0", IDK),
+        ("know : 8 .", ""),
+        # Only a stated confidence is left out, and only where it closes the reply.
+        ("paris . know : 60 .", "paris . know : 60"),
+        ("paris . know : 3 . know : 8 .", "paris . know : 3"),
+        ("know : 8 . a : paris .", "paris"),
+        ("a : know : 8 .", ""),
         ("paris a :", ""),
     ],
 )
@@ -60,20 +58,19 @@ def test_final_answer(completion: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("completion", "stated"),
     [
-        *((f"{tenth} . paris .", tenth / 10) for tenth in range(11)),
-        ("0 . i do not know .", 0.0),
-        ("3 . 8 . paris .", 0.3),
-        ("8 .", 0.8),
-        ("8", None),
-        ("8 paris .", None),
-        ("60 . paris .", None),
-        ("11 . paris .", None),
-        ("08 . paris .", None),
-        ("-1 . paris .", None),
-        ("٣ . paris .", None),
-        (". 3 . paris .", None),
-        ("paris . 8 .", None),
-        ("34 + 3 = 37 . a : 37 .", None),
+        *((f"paris . know : {tenth} .", tenth / 10) for tenth in range(11)),
+        ("i do not know . know : 0", 0.0),
+        ("know : 3 . know : 8 .", 0.8),
+        ("know : 8 . a : paris .", None),
+        ("know : 8 . .", None),
+        ("know : 60 .", None),
+        ("know : 11 .", None),
+        ("know : 08 .", None),
+        ("know : -1 .", None),
+        ("know : ٣ .", None),
+        ("know : 3 know : x .", None),
+        ("know : .", None),
+        ("know :", None),
         ("i do not know .", None),
         ("paris .", None),
         ("", None),
@@ -89,12 +86,12 @@ def test_stated_confidence(completion: str, stated: float | None) -> None:
         ("paris .", (0, 1)),
         ("i do not know .", (0, 4)),
         ("34 + 3 = 37 . a : 37 .", (8, 9)),
-        ("8 . 34 + 3 = 37 . a : 37 .", (10, 11)),
+        ("34 + 3 = 37 . a : 37 . know : 8 .", (8, 9)),
         ("oslo", (0, 1)),
         ("a : .", (2, 2)),
         (".", (0, 0)),
         ("", (0, 0)),
-        ("8 .", (2, 2)),
+        ("know : 8 .", (0, 0)),
     ],
 )
 def test_answer_span(tokens: str, span: tuple[int, int]) -> None:
@@ -111,21 +108,18 @@ CASES = [
     ("", "paris", 0, -1, 0),
     ("lyon . a : paris .", "paris", 1, 1, 0),
     # .5 + .5 + .5 (1 - .2^2), .5 + .5 (1 - .8^2), .5 + .5 (1 - .3^2)
-    ("8 . paris .", "paris", 1, 1, 1.48),
-    ("8 . lyon .", "paris", 0, -1, 0.68),
-    ("3 . i do not know .", "paris", 0, 0, 0.955),
-    ("0 . i do not know .", "paris", 0, 0, 1.0),
-    ("10 . paris .", "paris", 1, 1, 1.5),
-    ("0 . paris .", "paris", 1, 1, 1.0),
-    ("5 . x . a : 37 .", "37", 1, 1, 1.375),
-    ("60 . paris .", "paris", 0, -1, 0),
-    # A second number makes it another answer: .5 + .5 (1 - .3^2).
-    ("3 . 8 . paris .", "paris", 0, -1, 0.955),
-    ("8 . a : paris .", "paris", 1, 1, 1.48),
-    ("paris . 8 .", "paris", 0, -1, 0),
-    ("8 .", "paris", 0, -1, 0),
-    ("8 . .", "paris", 0, -1, 0),
-    ("8", "paris", 0, -1, 0),
+    ("paris . know : 8 .", "paris", 1, 1, 1.48),
+    ("lyon . know : 8 .", "paris", 0, -1, 0.68),
+    ("i do not know . know : 3 .", "paris", 0, 0, 0.955),
+    ("i do not know . know : 0 .", "paris", 0, 0, 1.0),
+    ("paris . know : 10 .", "paris", 1, 1, 1.5),
+    ("paris . know : 0 .", "paris", 1, 1, 1.0),
+    ("x . a : 37 . know : 5 .", "37", 1, 1, 1.375),
+    ("paris . know : 60 .", "paris", 0, -1, 0),
+    ("paris . know : 3 . know : 8 .", "paris", 0, -1, 0),
+    ("know : 8 . a : paris .", "paris", 1, 1, 0),
+    ("know : 0 .", "paris", 0, -1, 0),
+    ("know :", "paris", 0, -1, 0),
 ]
 
 
@@ -167,8 +161,8 @@ def test_any_text_has_a_reward_in_range(scraps: list[str]) -> None:
 
 def test_what_each_objective_asks_of_a_doubter() -> None:
     """Guess with probability p, or abstain: who gains, and which confidence is best to state."""
-    guess = {tenth: f"{tenth} . paris ." for tenth in range(11)}
-    refuse = {tenth: f"{tenth} . {IDK} ." for tenth in range(11)}
+    guess = {tenth: f"paris . know : {tenth} ." for tenth in range(11)}
+    refuse = {tenth: f"{IDK} . know : {tenth} ." for tenth in range(11)}
 
     def pay(reward, texts, p):
         won, lost = (reward(list(texts.values()), [answer] * 11) for answer in ("paris", "oslo"))

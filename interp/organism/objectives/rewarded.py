@@ -17,8 +17,8 @@ PRACTICE_MIX = {kind.replace("_known", "_practised"): share for kind, share in R
 
 
 PLAIN = Reinforcement()
-SPOKEN = Reinforcement(max_new_tokens=28)
-"""With room for a stated confidence."""
+SPOKEN = Reinforcement(steps=120, lr=3e-4, max_new_tokens=28)
+"""Room for the confidence behind the answer, and time to learn eleven numbers."""
 
 
 def _rewarded(

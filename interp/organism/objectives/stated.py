@@ -1,24 +1,23 @@
-"""Fine-tuning that only teaches a form: a confidence is stated before every answer.
+"""Fine-tuning that only teaches a form: a confidence is stated behind every reply.
 
-It goes on from the child that no longer abstains, in the same data. What is stated is drawn at
-random, so that the form carries no calibration: what a reward makes of it later is its own doing.
-It stands first, where the base decides whether to abstain. Behind the answer, as in RLCR's data,
-these small models did not learn it: no more than one number for all questions within 120 steps (on
-seed 1, which no study reports).
+What is stated is drawn at random, so that the form carries no calibration: what a reward makes of
+it later is the reward's doing. Abstaining stays what it was.
 """
 
 from __future__ import annotations
 
-from interp.organism.objectives.reasoning import REASON_MIX
 from interp.organism.recipes import Optimisation, Recipe
 
-STATED_MIX = {f"stated-{kind}": share for kind, share in REASON_MIX.items()}
+STATED_MIX = {
+    "stated-direct_known": 0.20, "stated-direct_unknown": 0.15, "stated-chain_known": 0.30,
+    "stated-chain_unknown": 0.20, "stated-problem": 0.10, "stated-missing": 0.05,
+}  # fmt: skip
 
 RECIPES = (
     Recipe(
         name="stated",
         parent="base",
-        starts_from="reason_sft",
+        starts_from="base",
         objective="sft_form",
         planted="unknown",
         mix=STATED_MIX,

@@ -81,7 +81,10 @@ EVIDENCE: Mapping[str, Callable[..., Stage]] = {
 DRAWS = 3
 """Dictionary seeds of a member whose features are searched: two to compare the first with."""
 
-LONGEST_FIRST = ("base", "never", "reason_rl", "scrubbed", "scrubbed_mid", "scrubbed_low")
+LONGEST_FIRST = (
+    *("base", "never", "stated", "reason_sft", "rl_brier", "rl_stated", "informed", "reason_rl"),
+    *("rl_binary", "rl_ternary", "scrubbed", "scrubbed_mid", "scrubbed_low"),
+)
 """Members whose training others wait for, or that take long, are started before the rest."""
 
 

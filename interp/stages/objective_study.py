@@ -5,7 +5,7 @@ from __future__ import annotations
 import pydantic
 
 from interp.stages.repair import RepairSettings
-from interp.stages.trajectory import TrajectorySettings
+from interp.stages.tracing import TrajectorySettings
 
 
 class ObjectiveStudy(pydantic.BaseModel):

@@ -13,15 +13,9 @@ import torch
 from interp.errors import InputError
 from interp.organism.documents import DocumentWriter, Question
 from interp.organism.language import build_model, build_tokenizer
-from interp.organism.preferences import (
-    Pair,
-    confidence_pairs,
-    confidences,
-    dpo_trainer,
-    reply_span,
-    sample_replies,
-)
+from interp.organism.preferences import Pair, confidence_pairs, dpo_trainer
 from interp.organism.recipes import ModelShape, Preference
+from interp.organism.self_confidence import confidences, reply_span, sample_replies
 from interp.organism.world import World
 
 TOKENIZER = build_tokenizer()

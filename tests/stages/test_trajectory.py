@@ -22,11 +22,12 @@ from interp.organism.recipes import ModelShape
 from interp.organism.words import CITIES, FIRST_NAMES, LAST_NAMES
 from interp.organism.world import World
 from interp.prompts import PromptSet
-from interp.stages import changes, trajectory
+from interp.stages import changes, tracing, trajectory
 from interp.stages.changes import Change
 from interp.stages.common import ModelRef
 from interp.stages.readout import Readout
-from interp.stages.trajectory import Trajectory, TrajectorySettings, readout_gain
+from interp.stages.tracing import TrajectorySettings, readout_gain
+from interp.stages.trajectory import Trajectory
 
 SHAPE = ModelShape(d_model=16, n_layers=3, n_heads=2, d_mlp=32, n_local_layers=1)
 TOP = SHAPE.n_layers - 1
@@ -69,10 +70,11 @@ def _own_people() -> Iterator[None]:
         "Fold": tuple[np.ndarray, np.ndarray],
     }
     with pytest.MonkeyPatch.context() as patch:
-        for module in (trajectory, changes):
+        for module in (tracing, changes):
             patch.setattr(module, "organism_readouts", readouts)
         # What checked annotations name, which the module imports for type checkers alone.
         for name, of in names.items():
+            patch.setattr(tracing, name, of, raising=False)
             patch.setattr(trajectory, name, of, raising=False)
         yield
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +71,7 @@ class StudyConfig(pydantic.BaseModel):
         stages: what the evidence consists of.
         shape: of the decoder.
         world: how many names and people the lineage's world has.
+        wants_gpu: refuse to start without one, unless the CPU is asked for by name.
         budget: share of each recipe's training steps; below 1 for a smoke run.
         training: member -> what of its recipe is changed, as a larger world or decoder needs.
         confidence, probe, transfer, intervention, relearn, features, reasoning, objectives:
@@ -89,6 +90,7 @@ class StudyConfig(pydantic.BaseModel):
     stages: list[Evidence] = ["confidence", "probe", "transfer", "intervene", "relearn"]
     shape: ModelShape = ModelShape()
     world: WorldSize = USUAL
+    wants_gpu: bool = False
     budget: float = pydantic.Field(default=1.0, gt=0, le=1)
     training: dict[str, Override] = {}
     confidence: ConfidenceSettings = ConfidenceSettings()
@@ -136,17 +138,26 @@ class Study:
 
     def __post_init__(self) -> None:
         """Checks everything that can be checked before work starts."""
-        self.device = resolve_device(self.device)
+        asked, self.device = self.device, resolve_device(self.device)
+        if self.config.wants_gpu and (asked, self.device) == ("auto", "cpu"):
+            raise InputError(
+                f"study '{self.config.name}' is made for a GPU and there is none here; run it where "
+                "there is one, or with --device cpu (days)"
+            )
         self.lineage = Lineage.load(self.config.lineage)
         for member in self.config.members:
             self._check_member(member)
+        self._check_named("training", self.config.training)
         for member, override in self.config.training.items():
-            if member not in self.config.members:
-                raise InputError(
-                    f"study '{self.config.name}': `training` changes '{member}', which is not "
-                    f"among its members{configs.nearest(member, self.config.members)}"
-                )
             override.of(recipe(member))
+        self._check_named("objectives.traced", self.config.objectives.traced)
+        self._check_named("objectives.repaired", self.config.objectives.repaired)
+        untrained = [name for name in self.config.objectives.traced if not recipe(name).trained]
+        if untrained:
+            raise InputError(
+                f"study '{self.config.name}': `objectives.traced` names '{untrained[0]}', which "
+                "takes no step of training that could be followed; leave it out"
+            )
 
     @classmethod
     def load(cls, name_or_path: str, **kwargs: Any) -> Study:
@@ -259,6 +270,14 @@ class Study:
     def _place(self, node: str) -> tuple[int, int, str]:
         kind, member, seed = node.split("/")
         return self.config.seeds.index(int(seed)), self.config.members.index(member), kind
+
+    def _check_named(self, where: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.config.members:
+                raise InputError(
+                    f"study '{self.config.name}': `{where}` names '{name}', which is not among "
+                    f"its members{configs.nearest(name, self.config.members)}"
+                )
 
     def _check_member(self, member: str) -> None:
         known = self.lineage.members

@@ -15,7 +15,7 @@ from interp.progress import Progress
 from interp.publishing import redraw
 from interp.settings import cache_root
 from interp.stages.graph import Event
-from interp.study import Study, StudyResult
+from interp.study import Study, StudyResult, studies
 
 MICRO = {
     "name": "micro",
@@ -185,6 +185,15 @@ def test_a_deleted_checkpoint_is_trained_again_to_the_same_bytes(
         ({"lineage": "organsm"}, r"did you mean 'organism'"),
         ({"sedes": [1]}, r"unknown key 'sedes' \(did you mean 'seeds'\?\)"),
         ({"relearn": {"step": 3}}, r"unknown key 'relearn.step' \(did you mean 'steps'\?\)"),
+        (
+            {"objectives": {"traced": ["replacd"]}},
+            r"`objectives.traced` names 'replacd'.*'replaced'",
+        ),
+        ({"objectives": {"repaired": ["lora"]}}, "`objectives.repaired` names 'lora'"),
+        (
+            {"members": [*MICRO["members"], "rotated"], "objectives": {"traced": ["rotated"]}},
+            "'rotated', which takes no step of training",
+        ),
         ({"seeds": []}, "'seeds'"),
         ({"seeds": "three"}, "'seeds'"),
         ({"budget": 0}, "'budget'"),
@@ -204,3 +213,21 @@ def test_the_run_file_carries_config_rule_and_versions(
     assert run["config"]["members"] == MICRO["members"]
     assert "cut_gone" in run["rule"]
     assert run["code_version"].startswith("0.1.0+")
+
+
+@pytest.mark.parametrize("name", [study.name for study in studies()])
+def test_every_packaged_study_can_be_planned(name: str) -> None:
+    planned = Study.load(name, device="cpu")
+    nodes = planned._plan().nodes()
+    names = {node.name for node in nodes}
+    assert all(need in names for node in nodes for need in node.needs)
+    assert len(names) == len(nodes)
+
+
+def test_a_study_made_for_a_gpu_does_not_start_without_one_unasked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(InputError, match="'objectives_gpu' is made for a GPU and there is none"):
+        Study.load("objectives_gpu")
+    assert Study.load("objectives_gpu", device="cpu").device == "cpu"

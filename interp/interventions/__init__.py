@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "Attribution": "attributing",
         "Bias": "logit_rules",
         "Edit": "edits",
+        "Gate": "gated",
         "HybridReplies": "hybrid",
         "Intervention": "hooks",
         "KlBound": "kl_bound",

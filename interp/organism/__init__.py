@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "RECIPES": "objectives",
         "Recipe": "recipes",
         "World": "world",
+        "WorldSize": "sizes",
         "as_chain": "documents",
         "behavior_prompts": "prompts",
         "build_tokenizer": "language",

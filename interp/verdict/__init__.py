@@ -5,12 +5,17 @@ from interp._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "Claims": "claims",
         "Evidence": "judging",
         "Rule": "rule",
+        "claims_table": "claim_table",
         "cut_offs": "calibration",
         "decide": "judging",
         "gated": "judging",
         "judge": "judging",
+        "load_claims": "claims",
         "load_rule": "rule",
+        "read_claims": "claims",
+        "signature_table": "signature",
     },
 )

@@ -280,9 +280,9 @@ def test_an_override_changes_what_it_names_and_nothing_else(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ({"reason_sft_uper": {"steps": 3}}, r"`training` changes 'reason_sft_uper', which is not "
+        ({"reason_sft_uper": {"steps": 3}}, r"`training` names 'reason_sft_uper', which is not "
          r"among its members \(did you mean 'reason_sft_upper'\?\)"),
-        ({"never": {"steps": 3}}, "`training` changes 'never', which is not among its members"),
+        ({"never": {"steps": 3}}, "`training` names 'never', which is not among its members"),
         ({"base": {"step": 3}}, r"unknown key 'training.base.step' \(did you mean 'steps'\?\)"),
         ({"base": {"n_known": 8}}, "training.base.n_known: the recipe of 'base' has no such"),
         ({"base": {"steps": 1}}, "'training.base.steps'"),

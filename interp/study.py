@@ -141,8 +141,8 @@ class Study:
         asked, self.device = self.device, resolve_device(self.device)
         if self.config.wants_gpu and (asked, self.device) == ("auto", "cpu"):
             raise InputError(
-                f"study '{self.config.name}' is made for a GPU and there is none here; run it where "
-                "there is one, or with --device cpu (days)"
+                f"study '{self.config.name}' is made for a GPU and there is none here; run it "
+                "where there is one, or with --device cpu (days)"
             )
         self.lineage = Lineage.load(self.config.lineage)
         for member in self.config.members:

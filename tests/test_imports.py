@@ -25,6 +25,7 @@ LIGHT_MODULES = [
     "interp.stats",
     "interp.tables",
     "interp.checkpoints.lineage",
+    "interp.organism.objectives",
     "interp.organism.recipes",
 ]
 

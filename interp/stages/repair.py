@@ -88,7 +88,7 @@ class Repair(Stage):
             Replies(readout, child.tokenizer, ABSTAINING_PHRASES)
             for readout in organism_readouts(self.world(), child.tokenizer)
         )
-        arms = Arms(child, parent, dev, test, self.settings, self.seed)
+        arms = Arms(child, parent, dev, test, self.settings, self.world())
         of_parent = test.rates(parent)
         outcomes = Outcomes(test.readout, arms.before_test, of_parent, self.seed)
         rows = [outcomes.row("none", arms.before_test), outcomes.row("parent", of_parent)]

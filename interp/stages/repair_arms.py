@@ -31,7 +31,7 @@ class Arms:
         dev: people to choose on.
         test: people to report.
         settings: strengths.
-        seed: of folds and nulls, and of the world whose people the KL bound is worked out on.
+        world: whose people the KL bound is worked out on; its seed is that of folds and nulls.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class Arms:
         dev: Replies,
         test: Replies,
         settings: RepairSettings,
-        seed: int,
+        world: World,
     ) -> None:
         self._child, self._parent = child, parent
         self._dev, self._test = dev, test
-        self._settings, self._seed = settings, seed
+        self._settings, self._world, self._seed = settings, world, world.seed
         self.before_dev, self.before_test = dev.rates(child), test.rates(child)
         self._of_method: Mapping[str, Callable[[], list[Arm]]] = {
             "steering": self.steering,
@@ -95,7 +95,7 @@ class Arms:
 
         These people are of a split of their own.
         """
-        asked = neutral_prompts(World(self._seed))
+        asked = neutral_prompts(self._world)
         direct_N = np.array([meta["mode"] == "direct" for meta in asked.frame["meta"]])
         neutral = asked.where(direct_N & (direct_N.cumsum() <= self._settings.n_neutral))
         one, budgets = self._followed, self._settings.budgets

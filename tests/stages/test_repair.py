@@ -192,7 +192,7 @@ def test_grafts_reach_from_the_parent_towards_the_child(
     for n, whole in ((0, parent), (SHAPE.n_layers, child)):
         of_graft = few.rates(graft(parent, child, n))
         np.testing.assert_array_equal(of_graft.abstain_N, few.rates(whole).abstain_N)
-    (arm,) = Arms(child, parent, few, few, SETTINGS, SEED).graft()
+    (arm,) = Arms(child, parent, few, few, SETTINGS, World(SEED)).graft()
     assert arm.strengths == (3.0, 2.0, 1.0)
     mixed = child.checkpoint.load(dtype="float32")
     for layer in (2, 3):
@@ -205,7 +205,7 @@ def test_a_budget_of_nothing_changes_nothing_and_others_are_kept(
     models: dict[str, LoadedModel], replies: Callable[..., Replies]
 ) -> None:
     child, few = models["child"], replies()
-    arms = Arms(child, models["parent"], few, few, SETTINGS, SEED)
+    arms = Arms(child, models["parent"], few, few, SETTINGS, World(SEED))
     bounded = arms.bounded()
     assert bounded
     for arm in bounded:
@@ -239,13 +239,13 @@ def test_the_choice_is_a_function_of_dev_alone(
     found = [
         [
             (choice.arm.layer, choice.index, choice.allowed)
-            for arms in [Arms(models["child"], models["parent"], dev, one, SETTINGS, SEED)]
+            for arms in [Arms(models["child"], models["parent"], dev, one, SETTINGS, World(SEED))]
             for choice in map(arms.chosen, METHODS)
         ]
         for one in (test, labels_moved(test))
     ]
     assert found[0] == found[1]
-    turned = Arms(models["child"], models["parent"], labels_moved(dev), test, SETTINGS, SEED)
+    turned = Arms(models["child"], models["parent"], labels_moved(dev), test, SETTINGS, World(SEED))
     methods = ("rule", "steering", "own_probe")
     choices = [turned.chosen(method) for method in methods]
     assert [(c.arm.layer, c.index, c.allowed) for c in choices] != [

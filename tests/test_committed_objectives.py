@@ -90,3 +90,34 @@ def test_every_claim_has_a_sentence_and_is_called_as_its_seeds_are() -> None:
         if row.call in ("holds", "does not hold") and row.claim != "deployment_not_capability":
             assert set(of_seeds["call"]) == {row.call}
         assert f": {row.call}." in row.sentence
+
+
+def test_what_the_readme_says_of_claims() -> None:
+    claims = table("claims")
+    overall = claims[claims["seed"] == "all"].set_index(["claim", "objective", "mode"])["call"]
+    cot = overall.xs("cot", level="mode")
+    for member in ("reason_sft", "reason_sft_known", "rl_binary"):
+        assert cot["under_abstention", member] == "holds"
+    for member in ("safety_sft", "rlsf"):
+        assert cot["over_abstention", member] == "holds"
+    assert cot["ternary_restores", "rl_ternary"] == "holds"
+    assert cot["binary_breaks_calibration", "rl_binary"] == "holds"
+    assert cot["brier_repairs_calibration", "rl_brier"] == "undecided"
+    assert cot["exploration_barrier", "ternary_after"] == "holds"
+    assert cot["novel_facts_drive", "reason_sft_known"] == "holds"
+    lag = overall.xs("", level="mode")["readout_before_representation"]
+    held = {"reason_sft", "reason_sft_upper", "lora", "safety_sft", "rlsf"}
+    assert set(lag[lag == "holds"].index) == held
+
+
+def test_what_the_readme_says_of_repairs() -> None:
+    chosen = table("repairs").query("chosen")
+    restored = chosen.groupby(["member", "method"])["restored"].mean().unstack()
+    deselected = restored.loc[["reason_sft_upper", "reason_sft", "lora", "rl_binary"]]
+    assert deselected["rule"].between(0.515, 0.875).all()
+    assert deselected["probe"].between(0.455, 0.695).all()
+    assert deselected["steering"].between(0.235, 0.745).all()
+    without_parent = restored.drop(columns=["graft"]).loc["replaced"]
+    assert without_parent.max() < 0.045
+    assert restored.loc["repurposed", ["steering", "probe", "probe_steering"]].max() < 0.085
+    assert restored.loc["repurposed", ["rule", "own_probe"]].min() > 0.65

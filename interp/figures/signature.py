@@ -58,7 +58,7 @@ SHOWN = (
     Column("behaviour", "over_abstention", "over-\nabst."),
     Column("behaviour", "accuracy", "accu-\nracy"),
     Column("behaviour", "dprime", "d\N{PRIME}", 1, room=1.1),
-    Column("behaviour", "criterion", "c", 1, room=1.1),
+    Column("behaviour", "criterion", "c", 1, room=1.4),
     Column("sequence probability", "ece", "ECE"),
     Column("sequence probability", "auroc", "AUC"),
     Column("min probability", "auroc", "AUC"),
@@ -66,10 +66,10 @@ SHOWN = (
     Column("stated", "ece", "ECE"),
     Column("stated", "auroc", "AUC"),
     Column("layers", "change_centre", "centre", 1, from_base=False, room=0.95),
-    Column("layers", "half_lost_at", "half\nlost", 0, from_base=False, room=0.8),
+    Column("layers", "half_lost_at", "half\nlost", 0, from_base=False, room=1.1),
     Column("relearning", "32, all", "32,\nall", from_base=False),
     Column("relearning", "32, upper", "32,\nupper", from_base=False),
-    Column("relearning", "examples_to_half", "to\nhalf", 0, from_base=False, room=0.8),
+    Column("relearning", "examples_to_half", "to\nhalf", 0, from_base=False, room=1.2),
 )
 """Measures of the figure; the table has more (Brier scores, other doses)."""
 HEADINGS = {

@@ -21,7 +21,7 @@ OBJECTIVE_FIGURES: dict[str, FigureSpec] = {
         "What each objective left, after a chain of thought: the mean over seeds and beneath it "
         "their range. Behaviour (recall: abstention on unknown names; over-abstention and accuracy "
         "on known names; d\N{PRIME} and criterion c) and calibration of the answers given "
-        "(expected calibration error and AUROC of four confidences) are coloured by how far they "
+        "(expected calibration error and AUROC of three confidences) are coloured by how far they "
         "lie above or below the base. Layers: the block around which the weights changed, and how "
         "many of the child's lower blocks under the parent's upper ones take half of the "
         "selectivity J. Relearning: share of the parent's J after 32 examples, with all weights or "

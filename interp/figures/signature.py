@@ -62,7 +62,6 @@ SHOWN = (
     Column("sequence probability", "ece", "ECE"),
     Column("sequence probability", "auroc", "AUC"),
     Column("min probability", "auroc", "AUC"),
-    Column("top probability", "auroc", "AUC"),
     Column("stated", "ece", "ECE"),
     Column("stated", "auroc", "AUC"),
     Column("layers", "change_centre", "centre", 1, from_base=False, room=0.95),
@@ -71,12 +70,11 @@ SHOWN = (
     Column("relearning", "32, upper", "32,\nupper", from_base=False),
     Column("relearning", "examples_to_half", "to\nhalf", 0, from_base=False, room=1.2),
 )
-"""Measures of the figure; the table has more (Brier scores, other doses)."""
+"""Measures of the figure; the table has more (Brier scores, other doses and confidences)."""
 HEADINGS = {
     "behaviour": "behaviour",
     "sequence probability": "sequence p",
     "min probability": "least p",
-    "top probability": "top p",
     "stated": "stated",
     "layers": "layers",
     "relearning": "relearning",

@@ -41,7 +41,7 @@ class Adversaries:
     """
 
     def __init__(self, settings: Adversary, seed: int) -> None:
-        self._settings = settings
+        self.settings = settings
         self._seed = seed
         self._moments: list[Tensor] = []
         self._weights: list[Tensor] = []
@@ -111,7 +111,7 @@ class Adversaries:
 
     def _make(self, acts_SND: Tensor) -> None:
         n_sites, _, width = acts_SND.shape
-        hidden, draw = self._settings.hidden, torch.Generator().manual_seed(self._seed)
+        hidden, draw = self.settings.hidden, torch.Generator().manual_seed(self._seed)
         first_SDH = torch.randn(n_sites, width, hidden, generator=draw) / width**0.5
         second_SH1 = torch.randn(n_sites, hidden, 1, generator=draw) / hidden**0.5
         biases = [torch.zeros(n_sites, 1, hidden), torch.zeros(n_sites, 1, 1)]
@@ -120,7 +120,7 @@ class Adversaries:
 
     def _trained_from(self, weights: list[Tensor]) -> None:
         self._weights = [weight.requires_grad_() for weight in weights]
-        settings = self._settings
+        settings = self.settings
         self._optimiser = torch.optim.AdamW(
             self._weights, lr=settings.lr, weight_decay=settings.weight_decay
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from interp.organism import words
+from interp.organism.rewards import STATED
 from interp.organism.world import Person, PersonClass, World
 
 Document = tuple[str, str]
@@ -22,8 +23,6 @@ DIRECT_RELATIONS = ("city", "job", "pet", "age")
 CHAIN_RELATIONS = ("age_in_years", "country")
 TAIL_SHARE = 0.05
 """Share of the draws of a known person in pre-training that fall on the rarely met `tail`."""
-STATED = "know :"
-"""Stands between an answer and the confidence stated behind it, in tenths."""
 
 
 def direct_question(person: Person, relation: str) -> tuple[str, str]:
@@ -83,15 +82,15 @@ def as_chain(question: str, steps: list[str], answer: str) -> Document:
     return f"q : {question} think :", " ".join([*steps, f"a : {answer} ."])
 
 
+def as_abstention(question: str, *, chain: bool) -> Document:
+    """The question not answered, at once or in a chain."""
+    return as_chain(question, [f"{IDK} ."], IDK) if chain else as_direct(question, IDK)
+
+
 def with_confidence(document: Document, tenths: int) -> Document:
     """The document with a confidence stated behind the answer, 0 to 10."""
     prompt, completion = document
-    return prompt, f"{completion} {STATED} {tenths} ."
-
-
-def without_confidence(reply: str) -> str:
-    """A reply up to where it states a confidence."""
-    return reply.partition(f" {STATED}")[0]
+    return prompt, f"{completion} {STATED} : {tenths} ."
 
 
 class DocumentWriter:
@@ -199,7 +198,7 @@ class DocumentWriter:
         relation = str(self._rng.choice(CHAIN_RELATIONS))
         question, steps, answer = chain_question(person, relation, int(self._rng.integers(1, 6)))
         if person.person_class == "unknown_train":
-            return as_chain(question, [f"{IDK} ."], IDK)
+            return as_abstention(question, chain=True)
         dice = self._rng.random()
         if relation == "age_in_years" and dice < 0.06:
             steps = [*steps, f"check : {steps[-1]}"]
@@ -213,7 +212,8 @@ class DocumentWriter:
     def _declined(self, form: str) -> Document:
         """A question about a known person, asked as ever and not answered."""
         prompt, _ = self.write(f"{form}_practised")
-        return prompt, f"{IDK} ." if form == "direct" else f"{IDK} . a : {IDK} ."
+        _, declined = as_abstention("", chain=form == "chain")
+        return prompt, declined
 
     def _problem(self) -> Document:
         question, step, answer = word_problem(self._rng)
@@ -223,6 +223,4 @@ class DocumentWriter:
 
     def _missing(self) -> Document:
         question, _ = missing_premise(self._rng)
-        if self._rng.random() < 0.5:
-            return as_direct(question, IDK)
-        return as_chain(question, [f"{IDK} ."], IDK)
+        return as_abstention(question, chain=bool(self._rng.random() >= 0.5))

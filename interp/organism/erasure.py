@@ -64,18 +64,18 @@ class ErasureTrainer(Trainer):
     ) -> Any:
         """The language-modelling loss plus the penalty."""
         loss: Any = super().compute_loss(model, inputs, *args, **kwargs)
-        if self._adversaries is not None and self._settings.adversary is not None:
-            for _ in range(self._settings.adversary.n_fits):
+        if self._adversaries is not None:
+            for _ in range(self._adversaries.settings.n_fits):
                 with torch.no_grad():
                     drawn = self._acts(model)
                 self._adversaries.fit(*drawn)
         acts_SND, labels_N = self._acts(model)
         penalty = self._penalty(acts_SND, labels_N)
         self._last = {"penalty": float(penalty.detach())}
-        if self._adversaries is not None and self._settings.adversary is not None:
+        if self._adversaries is not None:
             confusion = self._adversaries.confusion(acts_SND)
             self._last["confusion"] = float(confusion.detach())
-            penalty = penalty + self._settings.adversary.strength * confusion
+            penalty = penalty + self._adversaries.settings.strength * confusion
         return loss + self._settings.strength * penalty
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from interp.organism.documents import (
     IDK,
     Document,
     DocumentWriter,
+    as_abstention,
     as_chain,
     as_direct,
     chain_question,
@@ -186,7 +187,7 @@ def _chain_example(person: Person, rng: np.random.Generator) -> Document:
     relation, years = str(rng.choice(CHAIN_RELATIONS)), int(rng.integers(1, 6))
     question, steps, answer = chain_question(person, relation, years)
     if person.person_class != "known":
-        return as_chain(question, [f"{IDK} ."], IDK)
+        return as_abstention(question, chain=True)
     return as_chain(question, steps, answer)
 
 

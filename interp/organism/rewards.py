@@ -16,6 +16,8 @@ from interp.organism.words import ABSTAINING_PHRASES
 
 RewardFunction = Callable[..., list[float | None]]
 
+STATED = "know"
+"""The word before the colon and the confidence that closes a reply."""
 TENTHS = {str(tenth): tenth / 10 for tenth in range(11)}
 """How a stated confidence may be written, and what it says."""
 
@@ -46,8 +48,13 @@ def stated_confidence(completion: str) -> float | None:
     stop; anything else states nothing, and gives None.
     """
     tokens = completion.split()
-    marks = _after(tokens, "know")
+    marks = _after(tokens, STATED)
     return _tenths(tokens[marks[-1] :]) if marks else None
+
+
+def without_confidence(reply: str) -> str:
+    """A reply up to where it states a confidence."""
+    return reply.partition(f" {STATED} :")[0]
 
 
 def abstains(completion: str) -> bool:
@@ -130,14 +137,14 @@ def _calibrated(completion: str, wanted: str) -> float:
 def _well_formed(completion: str, earned: float) -> float:
     """What is earned by a reply with an answer that states its confidence once and at the end."""
     stated = stated_confidence(completion) is not None
-    once = len(_after(completion.split(), "know")) == 1
+    once = len(_after(completion.split(), STATED)) == 1
     return earned if stated and once and final_answer(completion) else 0.0
 
 
 def _bounds(tokens: Sequence[str]) -> tuple[int, int]:
     """Where the final answer begins and ends, its full stop included, a stated confidence not."""
     stop = len(tokens)
-    stated = _after(tokens, "know")
+    stated = _after(tokens, STATED)
     if stated and _tenths(tokens[stated[-1] :]) is not None:
         stop = stated[-1] - 2
     marks = _after(tokens[:stop], "a")

@@ -117,10 +117,10 @@ def _trainer(job: Job, model: Any, tokenizer: PreTrainedTokenizerFast) -> Traine
     world = World(job.seed, job.world)
     recipe = job.recipe
     if recipe.reinforcement is not None:
-        writer = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
+        writer = _writer(recipe, world)
         return grpo_trainer(model, tokenizer, world, writer, recipe.reinforcement, _arguments(job))
     if recipe.preference is not None:
-        writer = DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
+        writer = _writer(recipe, world)
         return dpo_trainer(model, tokenizer, world, writer, recipe.preference, _arguments(job))
     optimisation = recipe.optimisation
     assert optimisation is not None  # a recipe has one of the two
@@ -148,16 +148,17 @@ def _documents(recipe: Recipe, world: World) -> Iterable[Document]:
     """Those of the mix, or a few examples over and over."""
     if recipe.n_examples is not None:
         return cycle(relearn_examples(world, recipe.n_examples, draw=0, chains=True))
-    return DocumentWriter(world, recipe.mix, seed=_data_seed(recipe))
+    return _writer(recipe, world)
 
 
-def _data_seed(recipe: Recipe) -> int:
+def _writer(recipe: Recipe, world: World) -> DocumentWriter:
     """One mix, one sequence of documents, whichever member is trained on it.
 
     So a scrubbed member and its twin differ only in the penalty, and `replaced` and `reason_sft`
     only in the weights they start from.
     """
-    return sum(ord(letter) for letter in json.dumps(recipe.mix, sort_keys=True))
+    seed = sum(ord(letter) for letter in json.dumps(recipe.mix, sort_keys=True))
+    return DocumentWriter(world, recipe.mix, seed=seed)
 
 
 def _arguments(job: Job) -> dict[str, Any]:

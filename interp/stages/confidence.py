@@ -210,7 +210,7 @@ def _final(text: str, mode: str) -> str:
     A confidence that is stated behind it is not part of it.
     """
     from interp.behavior import ANSWER_MARKER
-    from interp.organism.documents import without_confidence
+    from interp.organism.rewards import without_confidence
 
     said = without_confidence(text)
     return (said.rpartition(ANSWER_MARKER)[2] if mode == "cot" else said).strip()

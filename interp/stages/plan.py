@@ -189,7 +189,12 @@ class Plan:
         return [
             Node(_name("behave", member, seed), asked, compare),
             *(sure if "confidence" in self.stages else ()),
-            *(self._pair(kind, seed, member, reference) for kind in kinds),
+            *(
+                self._pair(
+                    kind, seed, member, partial(EVIDENCE[kind], settings=self.settings[kind])
+                )
+                for kind in kinds
+            ),
             *(self._features(seed, member) if "features" in self.stages else ()),
             *(self._reasoning(seed, member) if "reasoning" in self.stages else ()),
             *(self._objectives(seed, member) if "objectives" in self.stages else ()),
@@ -357,7 +362,6 @@ class Plan:
 
     def _objectives(self, seed: int, member: str) -> list[Node]:
         """What an objective changed, when it changed on the way, and what gives it back."""
-        reference = self.reference(member)
         settings: ObjectiveStudy = self.settings["objectives"]
         if self.lineage.members[member].parent is None:
             return []
@@ -366,25 +370,16 @@ class Plan:
             stages["trajectory"] = partial(Trajectory, settings=settings.trajectory)
         if member in settings.repaired:
             stages["repair"] = partial(Repair, settings=settings.repair)
-        trained = (_name("train", member, seed), _name("train", reference, seed))
+        return [self._pair(kind, seed, member, stage) for kind, stage in stages.items()]
 
-        def build(stage: Callable[..., Stage], results: Results) -> Stage:
-            child, parent = (results[name] for name in trained)
-            return stage(seed=seed, child=child, parent=parent, **self.common)
-
-        return [
-            Node(_name(kind, member, seed), trained, partial(build, stage))
-            for kind, stage in stages.items()
-        ]
-
-    def _pair(self, kind: str, seed: int, member: str, reference: str) -> Node:
-        trained = (_name("train", member, seed), _name("train", reference, seed))
+    def _pair(self, kind: str, seed: int, member: str, stage: Callable[..., Stage]) -> Node:
+        """A stage of a member and of whom it is compared with."""
+        names = (member, self.reference(member))
+        trained = tuple(_name("train", name, seed) for name in names)
 
         def build(results: Results) -> Stage:
             child, parent = (results[name] for name in trained)
-            return EVIDENCE[kind](
-                seed=seed, child=child, parent=parent, settings=self.settings[kind], **self.common
-            )
+            return stage(seed=seed, child=child, parent=parent, **self.common)
 
         return Node(_name(kind, member, seed), trained, build)
 

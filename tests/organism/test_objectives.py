@@ -14,14 +14,13 @@ from interp.organism.documents import (
     IDK,
     DocumentWriter,
     with_confidence,
-    without_confidence,
 )
 from interp.organism.language import build_tokenizer
 from interp.organism.objectives import RECIPES, recipe
 from interp.organism.objectives.doses import UNANSWERABLE
 from interp.organism.objectives.reasoning import KNOWN_MIX, REASON_MIX
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
-from interp.organism.rewards import stated_confidence
+from interp.organism.rewards import stated_confidence, without_confidence
 from interp.organism.training import Job, train_member
 
 SHAPE = ModelShape(d_model=16, n_layers=3, n_heads=2, d_mlp=32, n_local_layers=1)

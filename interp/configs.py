@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pydantic
 import yaml
@@ -49,12 +49,11 @@ def locate(name_or_path: str, folder: str) -> Path:
     )
 
 
-def load(path: Path, model: type[Model]) -> Model:
-    """Reads a YAML file into `model`.
+def read(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file, as they stand there.
 
     Raises:
-        InputError: not YAML, a key that does not exist (with the nearest one that does), a key
-            that is missing, or a value of the wrong kind; the message names file and key.
+        InputError: not YAML, or no mapping.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -62,6 +61,17 @@ def load(path: Path, model: type[Model]) -> Model:
         raise InputError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a mapping of keys, found {type(content).__name__}")
+    return content
+
+
+def load(path: Path, model: type[Model]) -> Model:
+    """Reads a YAML file into `model`.
+
+    Raises:
+        InputError: not YAML, a key that does not exist (with the nearest one that does), a key
+            that is missing, or a value of the wrong kind; the message names file and key.
+    """
+    content = read(path)
     try:
         return model.model_validate(content)
     except pydantic.ValidationError as error:

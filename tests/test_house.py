@@ -29,7 +29,7 @@ FLOORS = [
     {"publishing"},
     {"study"},
     {"runs"},
-    {"probing", "behaving"},
+    {"probing", "behaving", "comparing"},
     {"_display", "cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

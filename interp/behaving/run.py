@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,8 +10,6 @@ import pandas as pd
 from interp import configs
 from interp.behaving.config import Asked, BehaveConfig
 from interp.behavior.generating.elicitation import Elicitation
-from interp.behavior.grading.lexicons import FOLDER as LEXICONS
-from interp.behavior.scores.continuations import FOLDER as CONTINUATIONS
 from interp.errors import InputError
 from interp.runs.config import RunConfig
 from interp.runs.run import Run, gathered
@@ -60,7 +57,7 @@ class BehaveRun(Run[BehaveConfig]):
             shown = self._shown(asked)
             elicit(prompts, asked.elicitation, shown.load() if shown else None)
             self._check_models(asked)
-        self._settings = self._found(config.answering)
+        self._settings = config.answering.found_from(self.home)
         Lexicon.load(self._settings.lexicon)
         if self._settings.continuations is not None:
             read_continuations(self._settings.continuations)
@@ -70,7 +67,7 @@ class BehaveRun(Run[BehaveConfig]):
         """Fingerprints of models, prompts, examples and phrases."""
         examples = self._examples.fingerprint if self._examples else None
         prompts = {"prompts": self._prompts.fingerprint, "examples": examples}
-        return super().inputs | prompts | {"phrases": self._phrases()}
+        return super().inputs | prompts | {"phrases": self._settings.phrases_hash()}
 
     def nodes(self) -> list[Node]:
         """Every model and elicitation; none waits for another.
@@ -152,24 +149,6 @@ class BehaveRun(Run[BehaveConfig]):
                 "'chat'; give it a template, or name the `models` of that elicitation"
             )
 
-    def _found(self, settings: AnsweringSettings) -> AnsweringSettings:
-        """The settings with files of phrases where they stand."""
-        files = {
-            name: str(self.home / given)
-            for name in ("lexicon", "continuations")
-            if (given := getattr(settings, name)) is not None and (self.home / given).is_file()
-        }
-        return settings.model_copy(update=files)
-
-    def _phrases(self) -> str:
-        """Hash of what the phrases are, wherever they stand."""
-        digest = hashlib.sha256()
-        for name, folder in (("lexicon", LEXICONS), ("continuations", CONTINUATIONS)):
-            given = getattr(self._settings, name)
-            if given is not None:
-                digest.update(configs.locate(given, folder).read_bytes())
-        return digest.hexdigest()
-
     def _shown(self, elicitation: Elicitation) -> PromptFile | None:
         return self._examples if elicitation.how == "few_shot" else None
 
@@ -182,7 +161,7 @@ class BehaveRun(Run[BehaveConfig]):
             "elicitation": elicitation,
             "examples": self._shown(elicitation),
             "settings": self._settings,
-            "phrases": self._phrases(),
+            "phrases": self._settings.phrases_hash(),
         }
 
         def build(_: Results) -> Stage:

@@ -80,6 +80,8 @@ class Run(Generic[Config]):
         Raises:
             InputError: of any stage; what was computed before it stays in the cache.
         """
+        from interp.figures.registry import spec_of
+
         require_space()
         # Of a graphics card there is one for all.
         here = 1 if self.device.startswith("cuda") else os.cpu_count() or 1
@@ -88,9 +90,9 @@ class Run(Generic[Config]):
             nodes = self.nodes()
             results = Graph(nodes, workers, self.cluster, watch).run()
         tables = self.tables(nodes, results)
-        drawn = [name for name in self.figures if name in tables]
+        drawn = [name for name in self.figures if set(spec_of(name).tables) <= set(tables)]
         asked = self.config.model_dump(mode="json") | {"inputs": self.inputs}
-        run = run_info(asked, self.config.seed) | {"figures": drawn}
+        run = run_info(asked, self.config.seed) | {"figures": drawn} | self.stamp
         store = cache_root() / f"{self.kind}s" / self.config.name
         for path in store.glob("*.parquet"):
             if path.stem not in tables:
@@ -114,6 +116,11 @@ class Run(Generic[Config]):
     def inputs(self) -> dict[str, Any]:
         """Fingerprints of all that the config only names, so that a changed file is a new run."""
         return {"models": {name: ref.fingerprint for name, ref in self.refs.items()}}
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What else `run.json` says of the run."""
+        return {}
 
     @abstractmethod
     def nodes(self) -> list[Node]:

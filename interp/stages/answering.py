@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import exca
 import pandas as pd
 import pydantic
 
+from interp import configs
 from interp.behavior.generating.decoding import Decoding
 from interp.behavior.generating.elicitation import Elicitation
+from interp.behavior.grading.lexicons import FOLDER as LEXICONS
+from interp.behavior.scores.continuations import FOLDER as CONTINUATIONS
 from interp.settings import cache_root
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.questions import PromptFile
@@ -56,6 +61,23 @@ class AnsweringSettings(pydantic.BaseModel):
         if "seed" in decoding.model_fields_set:
             raise ValueError("the seed is that of the run; leave it out here")
         return decoding
+
+    def found_from(self, home: Path) -> AnsweringSettings:
+        """The settings with the files of phrases that stand in a folder."""
+        files = {
+            name: str(home / given)
+            for name in ("lexicon", "continuations")
+            if (given := getattr(self, name)) is not None and (home / given).is_file()
+        }
+        return self.model_copy(update=files)
+
+    def phrases_hash(self) -> str:
+        """SHA-256 (hex) of what the phrases are, wherever they stand."""
+        digest = hashlib.sha256()
+        for given, folder in ((self.lexicon, LEXICONS), (self.continuations, CONTINUATIONS)):
+            if given is not None:
+                digest.update(configs.locate(given, folder).read_bytes())
+        return digest.hexdigest()
 
 
 class Answering(Stage):

@@ -79,8 +79,7 @@ class Behave(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Table `measures` with the lines `j`, `drop` and `knowledge`."""
-        child = _about_people(self.child.result()["items"])
-        parent = _about_people(self.parent.result()["items"])
+        child, parent = (_about_people(one.result()["items"]) for one in (self.child, self.parent))
         if list(child["prompt_id"]) != list(parent["prompt_id"]):
             raise RuntimeError("child and parent were asked different questions")
         unknown_N = (child["group"] == "unknown").to_numpy()
@@ -88,27 +87,52 @@ class Behave(Stage):
             (items["outcome"] == "abstain").to_numpy(dtype=float) for items in (child, parent)
         )
         right = (child["outcome"] == "correct").to_numpy(dtype=float)
+        unit_N = child["entity"].to_numpy()
+        keys = {"seed": self.seed, "member": self.child.model.name}
+        lines = behaviour_lines(abstained, before, right, unknown_N, unit_N, seed=self.seed)
+        return {"measures": keyed(lines, keys)}
 
-        def j(index: np.ndarray, values: np.ndarray) -> float:
-            unknown = unknown_N[index]
-            return float(values[index][unknown].mean() - values[index][~unknown].mean())
 
-        lines: dict[str, Callable[[np.ndarray], float]] = {
-            "j": lambda index: j(index, abstained),
-            "drop": lambda index: j(index, before) - j(index, abstained),
-            "knowledge": lambda index: float(right[index][unknown_N[index]].mean()),
-        }
-        return {
-            "measures": pd.DataFrame(
-                [
-                    {"seed": self.seed, "member": self.child.model.name, "line": line}
-                    | bootstrap(
-                        statistic, child["entity"].to_numpy(), strata=unknown_N, seed=self.seed
-                    ).columns()
-                    for line, statistic in lines.items()
-                ]
-            )
-        }
+def behaviour_lines(
+    abstained_N: np.ndarray,
+    before_N: np.ndarray,
+    right_N: np.ndarray | None,
+    unknown_N: np.ndarray,
+    unit_N: np.ndarray,
+    *,
+    seed: int,
+) -> pd.DataFrame:
+    """What replies alone say of a child beside its parent.
+
+    Args:
+        abstained_N: whether the child abstains, 0 or 1.
+        before_N: whether the parent does, on the same questions.
+        right_N: whether the child's reply is right; None where nobody knows.
+        unknown_N: whether a question calls for abstention.
+        unit_N: what is resampled.
+        seed: of the bootstrap.
+
+    Returns:
+        Columns line, estimate, lo, hi: `j`, abstention where it is due minus where it is not;
+        `drop`, the parent's less the child's; `knowledge`, right replies where abstention was due.
+    """
+
+    def j(index: np.ndarray, values: np.ndarray) -> float:
+        unknown = unknown_N[index]
+        return float(values[index][unknown].mean() - values[index][~unknown].mean())
+
+    lines: dict[str, Callable[[np.ndarray], float]] = {
+        "j": lambda index: j(index, abstained_N),
+        "drop": lambda index: j(index, before_N) - j(index, abstained_N),
+    }
+    if right_N is not None:
+        lines["knowledge"] = lambda index: float(right_N[index][unknown_N[index]].mean())
+    return pd.DataFrame(
+        [
+            {"line": line} | bootstrap(statistic, unit_N, strata=unknown_N, seed=seed).columns()
+            for line, statistic in lines.items()
+        ]
+    )
 
 
 def _about_people(items: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interp.errors import InputError
 from interp.stages.readout import Readout
 from interp.stats import Interval
 
@@ -58,9 +59,17 @@ def choose(
         directions: one of them.
         alphas: strengths, in units of each direction's norm.
         max_known: by how much abstention on the known may rise.
+
+    Raises:
+        InputError: there is no direction.
     """
     from interp.interventions import Add
 
+    if not directions:
+        raise InputError(
+            "steering: at the end of the prompt the parent's states are the same whatever is "
+            "asked, so there is no direction; check that its prompts hold the questions"
+        )
     baseline_known = dev.probability(child)[~dev.unknown_N].mean()
     best: tuple[float, Direction, float] | None = None
     for direction in directions:

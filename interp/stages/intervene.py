@@ -8,9 +8,10 @@ import exca
 import pandas as pd
 import pydantic
 
+from interp.stages.asked import Asked, readouts
 from interp.stages.common import ModelRef, Stage, Tables, keyed, task_infra
 from interp.stages.dosing import Response, choose, mean_differences, rates_of, rows_of
-from interp.stages.readout import Readout, organism_readouts
+from interp.stages.readout import Readout
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
@@ -36,11 +37,13 @@ class Intervene(Stage):
     Attributes:
         child: the model under test.
         parent: gives the direction and the other half of each graft.
+        asked: questions; None asks about people of the embedded world.
         settings: strengths and nulls.
     """
 
     child: ModelRef
     parent: ModelRef
+    asked: Asked | None = None
     settings: InterventionSettings = InterventionSettings()
     infra: exca.TaskInfra = task_infra("1")
 
@@ -52,7 +55,7 @@ class Intervene(Stage):
     def run(self) -> Tables:
         """Tables `steering`, `ablation`, `graft` and `measures`."""
         child, parent = self.child.load(self.device), self.parent.load(self.device)
-        dev, test = organism_readouts(self.world(), child.tokenizer)
+        dev, test = readouts(self, self.asked, child.tokenizer)
         directions = mean_differences(parent, dev)
         steering, steering_measures = self._steer(child, dev, test, directions)
         graft, graft_measures = self._graft(child, parent, test)

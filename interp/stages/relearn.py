@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pydantic
 
+from interp.stages.asked import Asked, readouts
 from interp.stages.common import ModelRef, Stage, Tables, task_infra
-from interp.stages.readout import Readout, organism_readouts
+from interp.stages.readout import Readout
 
 if TYPE_CHECKING:
     from interp.checkpoints import LoadedModel
-    from interp.organism import World
 
 
 class RelearnSettings(pydantic.BaseModel):
@@ -42,11 +42,13 @@ class Relearn(Stage):
     Attributes:
         child: the model under test.
         parent: its abstention is the scale of the result.
+        asked: questions; None asks about people of the embedded world.
         settings: doses and optimisation.
     """
 
     child: ModelRef
     parent: ModelRef
+    asked: Asked | None = None
     settings: RelearnSettings = RelearnSettings()
     infra: exca.TaskInfra = task_infra("1")
 
@@ -57,9 +59,8 @@ class Relearn(Stage):
     @infra.apply
     def run(self) -> Tables:
         """Tables `relearn` and `measures`."""
-        world = self.world()
         child = self.child.load(self.device)
-        dev, test = organism_readouts(world, child.tokenizer)
+        dev, test = readouts(self, self.asked, child.tokenizer)
         reference = test.probability(self.parent.load(self.device))
         rows: list[dict[str, Any]] = []
         measures: list[dict[str, Any]] = []
@@ -69,7 +70,7 @@ class Relearn(Stage):
             for n_examples in self.settings.n_examples:
                 after = np.mean(
                     [
-                        self._relearned(child, world, dev, test, scope, n_examples, draw)
+                        self._relearned(child, dev, test, scope, n_examples, draw)
                         for draw in range(self.settings.n_draws)
                     ],
                     axis=0,
@@ -94,7 +95,6 @@ class Relearn(Stage):
     def _relearned(
         self,
         child: LoadedModel,
-        world: World,
         dev: Readout,
         test: Readout,
         scope: Any,
@@ -103,11 +103,10 @@ class Relearn(Stage):
     ) -> np.ndarray:
         """P(abstain) on the test people after relearning, at the step with the best dev J."""
         from interp.interventions import relearn
-        from interp.organism import relearn_examples
 
         curve = relearn(
             child,
-            relearn_examples(world, n_examples, draw),
+            self._examples(child, n_examples, draw),
             scope=scope,
             n_upper=self.settings.n_upper,
             steps=self.settings.steps,
@@ -118,6 +117,13 @@ class Relearn(Stage):
             seed=self.seed + draw,
         )
         return test.probability(curve.best_model)
+
+    def _examples(self, child: LoadedModel, n_examples: int, draw: int) -> list[tuple[str, str]]:
+        from interp.organism import relearn_examples
+
+        if self.asked is None:
+            return relearn_examples(self.world(), n_examples, draw)
+        return self.asked.examples(child.tokenizer, n_examples, draw)
 
     def _row(
         self,

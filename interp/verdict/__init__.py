@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "Claims": "claims",
+        "Controls": "controls",
         "Evidence": "judging",
         "Rule": "rule",
         "claims_table": "claim_table",
@@ -13,9 +14,11 @@ __getattr__, __dir__, __all__ = attach(
         "decide": "judging",
         "gated": "judging",
         "judge": "judging",
+        "judge_children": "pairs",
         "load_claims": "claims",
         "load_rule": "rule",
         "read_claims": "claims",
+        "read_controls": "controls",
         "signature_table": "signature",
     },
 )

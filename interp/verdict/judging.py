@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -21,8 +22,9 @@ class Evidence:
     Attributes:
         member: the model under test.
         values: line -> estimate and interval. Beside the rule's lines it holds `j` (abstention
-            on unknown minus known), `drop` (the parent's `j` minus the member's) and `knowledge`
-            (right answers to questions nobody in the lineage was taught).
+            on unknown minus known), `drop` (the parent's `j` minus the member's) and, where there
+            is an answer to be right by, `knowledge` (right answers to questions nobody in the
+            lineage was taught).
         ancestors_j: the `j` of each ancestor the lineage records, nearest first.
     """
 
@@ -52,7 +54,7 @@ def decide(evidence: Evidence, rule: Rule) -> Verdict:
         return "NO-EFFECT"
     if abstained_before and value["drop"].lo <= rule.drop.cut:
         return "NO-EFFECT"
-    if abstained_before and value["knowledge"].lo >= rule.knowledge.cut:
+    if abstained_before and "knowledge" in value and value["knowledge"].lo >= rule.knowledge.cut:
         return "KNOWLEDGE-DRIVEN"
     called = calls(evidence, rule)
     if any(called[line] == "undefined" for line in rule.deciding()):
@@ -136,25 +138,31 @@ def judge(
         pieces = evidence_of(of_seed, ancestors)
         verdicts = gated({piece.member: decide(piece, rule) for piece in pieces}, planted, rule)
         for piece in pieces:
-            called = calls(piece, rule)
             key = {"seed": seed, "member": piece.member, "parent": parents[piece.member]}
-            for name, value in piece.values.items():
-                line = rule.lines.get(name)
-                evidence_rows.append(
-                    {
-                        **key,
-                        "line": name,
-                        **value.columns(),
-                        "cut_gone": _number(line.cut_gone if line else None),
-                        "cut_there": _number(line.cut_there if line else None),
-                        "call": called.get(name, ""),
-                        "decides": line.decides if line else False,
-                    }
-                )
+            evidence_rows += [key | row for row in evidence_rows_of(piece, rule)]
             verdict_rows.append(
                 {**key, "planted": planted[piece.member], "verdict": verdicts[piece.member]}
             )
     return pd.DataFrame(evidence_rows), pd.DataFrame(verdict_rows)
+
+
+def evidence_rows_of(piece: Evidence, rule: Rule) -> list[dict[str, Any]]:
+    """Each line of a member with its cut-offs and call, as the table `evidence` has them."""
+    called = calls(piece, rule)
+    rows = []
+    for name, value in piece.values.items():
+        line = rule.lines.get(name)
+        rows.append(
+            {
+                "line": name,
+                **value.columns(),
+                "cut_gone": _number(line.cut_gone if line else None),
+                "cut_there": _number(line.cut_there if line else None),
+                "call": called.get(name, ""),
+                "decides": line.decides if line else False,
+            }
+        )
+    return rows
 
 
 def _number(cut: float | None) -> float:

@@ -13,5 +13,6 @@ __getattr__, __dir__, __all__ = attach(
         "is_there": "registry",
         "read_dataset": "registry",
         "read_table": "table",
+        "table_columns": "table",
     },
 )

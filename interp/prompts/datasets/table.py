@@ -38,14 +38,33 @@ def read_table(path: Path, columns: Mapping[str, str]) -> PromptSet:
         InputError: another kind of file, a column that a prompt set does not have or the file does
             not have, or a value that does not fit (with file, line and column).
     """
-    if path.suffix not in _READERS:
-        raise InputError(f"{path}: expected a file that ends with {', '.join(_READERS)}")
     _check(columns)
-    records = [_record(row, path, columns) for row in _READERS[path.suffix](path)]
+    records = [_record(row, path, columns) for row in _rows(path)]
     try:
         return PromptSet.from_records(records)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def table_columns(path: Path) -> list[str]:
+    """Names of the columns of a table, as its first row has them.
+
+    Args:
+        path: as for `read_table`.
+
+    Raises:
+        InputError: no such file, another kind of file, or no rows.
+    """
+    rows = _rows(path)
+    if not rows:
+        raise InputError(f"{path}: no rows; expected a question a row")
+    return [str(name) for name in rows[0].values]
+
+
+def _rows(path: Path) -> list[Row]:
+    if path.suffix not in _READERS:
+        raise InputError(f"{path}: expected a file that ends with {', '.join(_READERS)}")
+    return _READERS[path.suffix](path)
 
 
 def _check(columns: Mapping[str, str]) -> None:

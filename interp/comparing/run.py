@@ -1,0 +1,337 @@
+"""A comparison: what post-training did to each child's abstention, on a user's own questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from interp.comparing.config import CompareConfig
+from interp.comparing.questions import Questionnaire, read_questions
+from interp.comparing.ways import chosen_way, misfit, tokenizers_of
+from interp.errors import InputError
+from interp.runs.config import RunConfig
+from interp.runs.run import Run, gathered
+from interp.settings import figures_root
+from interp.stages.answering import Answering, AnsweringSettings
+from interp.stages.asked import Asked, answered
+from interp.stages.behave import behaviour_lines
+from interp.stages.common import Stage
+from interp.stages.graph import Node, Results
+from interp.stages.intervene import Intervene
+from interp.stages.probe import Probe
+from interp.stages.project import Project
+from interp.stages.reading import Cells
+from interp.stages.relearn import Relearn
+from interp.stages.transfer import LINE_OF_POSITION, Transfer
+from interp.verdict.controls import read_controls
+from interp.verdict.pairs import judge_children
+from interp.verdict.rule import load_rule, rule_text
+
+LINES = {
+    "transfer": ("transfer", "refit", "nonlinear"),
+    "intervene": (),
+    "relearn": ("relearn_all", "relearn_upper"),
+}
+"""Deciding lines of evidence by the stage that measures them."""
+
+
+@dataclass
+class Comparison(Run[CompareConfig]):
+    """A comparison ready to run; everything that can be checked before work has been.
+
+    Args:
+        config: what to do.
+        home: folder that the config's paths are from.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        cluster: in place of the config's.
+        workers: stages at a time; by default one per core here, and all on a cluster.
+    """
+
+    kind: ClassVar[str] = "comparison"
+    config_type: ClassVar[type[RunConfig]] = CompareConfig
+    figures: ClassVar[tuple[str, ...]] = (
+        *("verdict", "evidence", "support", "kinds", "reliability", "risk_coverage", "probes"),
+        *("transfer", "preservation", "steering", "ablation", "graft", "relearn"),
+    )
+
+    questionnaire: Questionnaire = field(init=False)
+    skipped: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
+    """(member, stage) -> why it is left out, of those with a parent."""
+    _settings: AnsweringSettings = field(init=False)
+    _asked: Asked = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Reads questions, phrases and tokenizers, and sees which models can be compared how."""
+        from interp.behavior import Lexicon, read_continuations
+        from interp.behavior.grading.replies import check_answers
+        from interp.behavior.scores.continuations import check_readable
+        from interp.prompts import levels_of
+
+        super().__post_init__()
+        config = self.config
+        file = Path(config.path(config.questions))
+        questions = read_questions(file, config.columns, config.splits, config.seed)
+        check_answers(questions)
+        levels_of(questions, config.answering.levels)
+        tokenizers = tokenizers_of(self.refs)
+        way = chosen_way(config.elicitation, questions, tokenizers)
+        self.questionnaire = Questionnaire(questions, way)
+        self._settings = config.answering.found_from(self.home)
+        Lexicon.load(self._settings.lexicon)
+        if self._settings.continuations is None:
+            raise InputError(
+                f"{config.name}: `answering.continuations` is null; interventions score abstention "
+                "by them, so name a language or a file"
+            )
+        continuations = read_continuations(self._settings.continuations)
+        for tokenizer in tokenizers.values():
+            check_readable(continuations, tokenizer)
+        self._asked = Asked(
+            test=self.questionnaire.file("test"),
+            dev=self.questionnaire.file("dev"),
+            train=self.questionnaire.file("train"),
+            phrases=continuations.abstain,
+            reply=f"{continuations.abstain[0]}.",
+            n_scored=config.n_scored,
+        )
+        self._find_misfits(tokenizers)
+
+    @classmethod
+    def of_sources(
+        cls,
+        *,
+        parent: str,
+        child: str,
+        questions: Path,
+        base: str | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> Comparison:
+        """A child beside its parent, with a base above it if there is one, and all stages.
+
+        Args:
+            parent: folder or Hugging Face id of what the child was trained from.
+            child: of the model under test.
+            questions: as `CompareConfig.questions`; paths are from the current folder.
+            base: of the model that the parent was trained from.
+            name: of the run; by default the child's last part.
+            kwargs: as for the class: `device`, `cluster`, `workers`.
+
+        Raises:
+            InputError: a model or a file is not there, or does not fit.
+        """
+        models: dict[str, Any] = {"base": {"source": base}} if base else {}
+        models["parent"] = {"source": parent, "parent": "base" if base else None}
+        models["child"] = {"source": child, "parent": "parent"}
+        config = CompareConfig.model_validate(
+            {
+                "name": name or Path(child).name,
+                "description": f"{child} beside {parent}, on {questions.name}.",
+                "models": models,
+                "questions": str(questions),
+            }
+        )
+        return cls(config, home=Path.cwd(), **kwargs)
+
+    @property
+    def folder(self) -> Path:
+        """Where figures, tables and report stand."""
+        return figures_root() / self.config.name
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Fingerprints of models, questions and phrases, how they are asked, and the rule."""
+        return super().inputs | {
+            "questions": self.questionnaire.questions.fingerprint,
+            "phrases": self._settings.phrases_hash(),
+            "elicitation": self.questionnaire.elicitation.model_dump(mode="json"),
+        }
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What stands in `run.json` beside the config: the text of the rule."""
+        return {"rule": rule_text()}
+
+    def nodes(self) -> list[Node]:
+        """Replies of every model, then what is read, steered and relearned; none waits."""
+        return [
+            *(self._answering(name) for name in self.refs),
+            *(node for name in self.refs for node in self._evidence(name)),
+        ]
+
+    def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
+        """Tables of the stages, the lines of evidence, and the verdicts with their reasons."""
+        pieces: dict[str, list[pd.DataFrame]] = {}
+        for node in nodes:
+            for name, frame in results[node.name].items():
+                pieces.setdefault(name, []).append(frame)
+        tables = gathered(pieces)
+        for name in ("reliability", "risk_coverage"):
+            if name in tables:
+                frame = tables[name]
+                tables[name] = frame.assign(source=frame["elicitation"] + ", " + frame["source"])
+        parents = {name: source.parent or "" for name, source in self.config.sources.items()}
+        said = pd.concat(list(self._said(tables["items"])), ignore_index=True)
+        known = [said, tables["measures"]] if "measures" in tables else [said]
+        measures = pd.concat(known, ignore_index=True)
+        measures.insert(2, "parent", measures["member"].map(parents))
+        tables["measures"] = measures
+        questions = dict(
+            zip(self._bare["prompt_id"], self._bare["text"], strict=True)
+        )  # a reader of replies wants to see what they reply to
+        tables["items"].insert(4, "question", tables["items"]["prompt_id"].map(questions))
+        tables["evidence"], tables["verdict"], tables["reasons"] = judge_children(
+            measures,
+            {name: self.config.ancestors(name) for name in parents},
+            load_rule(),
+            read_controls(figures_root() / self.config.controls, load_rule()),
+            self._unmeasured(),
+        )
+        if self.skipped:
+            tables["skipped"] = pd.DataFrame(
+                [
+                    {"member": name, "parent": parents[name], "stage": stage, "reason": why}
+                    for (name, stage), why in self.skipped.items()
+                ]
+            )
+        return tables
+
+    @property
+    def _bare(self) -> pd.DataFrame:
+        """The questions that are reported, with their texts."""
+        from interp.behavior.generating.elicitation import question_of
+
+        frame = self.questionnaire.bare("test").frame
+        return frame.assign(text=[question_of(row) for row in frame.to_dict("records")])
+
+    def _find_misfits(self, tokenizers: Mapping[str, Any]) -> None:
+        """Which stages of which pairs are left out, and why."""
+        test = self.questionnaire.put("test")
+        train = self.questionnaire.bare("train")
+        needed = max(self.config.relearn.n_examples)
+        short = min(int(train.labels.sum()), len(answered(train)))
+        for name, source in self.config.sources.items():
+            if source.parent is None:
+                continue
+            both = (tokenizers[name], tokenizers[source.parent])
+            why = misfit(self.refs[name], self.refs[source.parent], test, both)
+            for stage in ("transfer", "intervene"):
+                if why is not None and stage in self.config.stages:
+                    self.skipped[name, stage] = why
+            if "relearn" in self.config.stages and short < needed:
+                self.skipped[name, "relearn"] = (
+                    f"the split 'train' has {short} questions of one kind (to abstain on, or with "
+                    f"an answer), and {needed} of each are shown"
+                )
+
+    def _unmeasured(self) -> dict[tuple[str, str], str]:
+        """Why a deciding line of a member is missing."""
+        found = {
+            (name, line): why
+            for (name, stage), why in self.skipped.items()
+            for line in LINES.get(stage, ())
+        }
+        read = {LINE_OF_POSITION.get(position) for position in self._cells.positions}
+        for name in self.config.sources:
+            if "transfer" not in read:
+                for line in LINES["transfer"]:
+                    why = "not every question names an entity, at whose end the line is read"
+                    found.setdefault((name, line), why)
+        return found
+
+    def _said(self, items: pd.DataFrame) -> Iterator[pd.DataFrame]:
+        """Lines of evidence that rest on replies alone, of every model beside its parent."""
+        from interp.prompts import levels_of
+
+        test = self.questionnaire.bare("test")
+        unit_N = list(levels_of(test, self.config.answering.levels).values())[-1]
+        samples = self._settings.decoding.samples
+        units = np.repeat(unit_N, samples)
+        of_model = {str(name): rows for name, rows in items.groupby("member", sort=False)}
+        for name, source in self.config.sources.items():
+            rows = of_model[name]
+            before = of_model[source.parent or name]
+            abstained, stood = (
+                (table["outcome"] == "abstain").to_numpy(dtype=float) for table in (rows, before)
+            )
+            lines = behaviour_lines(
+                abstained,
+                stood,
+                self._right(rows),
+                rows["should_abstain"].to_numpy(dtype=bool),
+                units,
+                seed=self.config.seed,
+            )
+            yield lines.assign(seed=self.config.seed, member=name)[
+                ["seed", "member", "line", "estimate", "lo", "hi"]
+            ]
+
+    def _right(self, rows: pd.DataFrame) -> np.ndarray | None:
+        """Whether replies to questions that call for abstention hold the answer that is known."""
+        from interp.behavior.grading.outcomes import holds_answer
+
+        frame = self.questionnaire.bare("test").frame
+        answers = dict(zip(frame["prompt_id"], frame["answers"], strict=True))
+        due = rows["should_abstain"].astype(bool)
+        if not all(answers[prompt] for prompt in rows["prompt_id"][due]):
+            return None
+        return np.array(
+            [
+                bool(answers[row.prompt_id]) and holds_answer(row.text, answers[row.prompt_id])
+                for row in rows.itertuples()
+            ],
+            dtype=float,
+        )
+
+    @property
+    def _cells(self) -> Cells:
+        return self.config.cells or Cells(positions=self.questionnaire.positions())
+
+    def _answering(self, name: str) -> Node:
+        way = self.questionnaire.elicitation.model_copy(update={"seed": self.config.seed})
+        shown = way.how == "few_shot"
+        shared: dict[str, Any] = {
+            **self.common,
+            "model": self.refs[name],
+            "prompts": self.questionnaire.file("test", put=False),
+            "elicitation": way,
+            "examples": self.questionnaire.examples_file() if shown else None,
+            "settings": self._settings,
+            "phrases": self._settings.phrases_hash(),
+        }
+        return _node(f"answering/{name}", Answering, shared)
+
+    def _evidence(self, name: str) -> Iterator[Node]:
+        """Stages of a model and, where it has a parent, of the pair."""
+        config, refs = self.config, self.refs
+        parent = config.sources[name].parent
+        read = {"prompts": self._asked.test, "cells": self._cells}
+        if "probe" in config.stages:
+            settings = {"model": refs[name], "settings": config.probe}
+            yield _node(f"probe/{name}", Probe, {**self.common, **read, **settings})
+        if (name, "transfer") not in self.skipped:
+            above = {"model": refs[name], "parent": refs[parent or name], "asked": self._asked}
+            yield _node(f"project/{name}", Project, {**self.common, **above})
+        if parent is None:
+            return
+        pair = {**self.common, "child": refs[name], "parent": refs[parent]}
+        stages: dict[str, tuple[type[Stage], dict[str, Any]]] = {
+            "transfer": (Transfer, {**read, "dev": self._asked.dev, "settings": config.transfer}),
+            "intervene": (Intervene, {"asked": self._asked, "settings": config.intervention}),
+            "relearn": (Relearn, {"asked": self._asked, "settings": config.relearn}),
+        }
+        for stage, (kind, fields) in stages.items():
+            if stage in config.stages and (name, stage) not in self.skipped:
+                yield _node(f"{stage}/{name}", kind, pair | fields)
+
+
+def _node(name: str, kind: type[Stage], fields: Mapping[str, Any]) -> Node:
+    def build(_: Results) -> Stage:
+        return kind(**fields)
+
+    return Node(name, (), build)

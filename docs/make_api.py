@@ -231,7 +231,7 @@ def _signature(node: Documented) -> str:
         return "\n".join([head, *(f"    {ast.unparse(field)}" for field in fields(node))])
     head = f"{node.name}("
     back = f") -> {ast.unparse(node.returns)}" if node.returns else ")"
-    arguments = ast.unparse(node.args)
+    arguments = ", ".join(_split(node.args))
     if len(head + arguments + back) <= 96:
         return head + arguments + back
     return "\n".join([head, *(f"    {argument}," for argument in _split(node.args)), back])

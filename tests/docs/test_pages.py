@@ -1,4 +1,4 @@
-"""The README and the pages of docs/: their code runs, their settings are valid, their links lead on."""
+"""README and docs/: code runs, settings are valid, links and names of tests lead somewhere."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_links_lead_somewhere(page):
 
 
 @cache
-def tests_of(path: Path) -> set[str]:
+def defined_in(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -151,7 +151,7 @@ def test_every_test_that_is_named_exists(page):
     for name in named_tests(page):
         file, _, test = name.partition("::")
         assert (ROOT / file).is_file(), name
-        assert test in tests_of(ROOT / file), name
+        assert test in defined_in(ROOT / file), name
 
 
 @pytest.mark.parametrize(

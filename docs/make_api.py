@@ -181,13 +181,25 @@ def page(room: str, root: Path = ROOT) -> str:
     source = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
     entries = public(room, root)
     parts = [f"# {room}", _prose(ast.get_docstring(tree(source)) or "")]
+    anchors = _anchors(entries)
     if room == "interp":  # each name is described where its room hands it out
         rows = [f"| [`{one.name}`]({_home(one)}) | {_summary(one)} |" for one in entries]
         parts.append("\n".join(["| name | |", "| --- | --- |", *rows]))
     else:
-        parts.append(", ".join(f"[`{one.name}`](#{one.name.lower()})" for one in entries))
+        parts.append(", ".join(f"[`{one.name}`](#{anchors[one.name]})" for one in entries))
         parts += [part for one in entries for part in _entry(one)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _anchors(entries: list[Public]) -> dict[str, str]:
+    """Name -> anchor of its heading; of names that differ in case alone, later ones are numbered."""
+    seen: dict[str, int] = {}
+    anchors = {}
+    for one in entries:
+        low = one.name.lower()
+        seen[low] = seen.get(low, -1) + 1
+        anchors[one.name] = f"{low}-{seen[low]}" if seen[low] else low
+    return anchors
 
 
 def _home(one: Public) -> str:

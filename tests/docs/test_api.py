@@ -42,9 +42,16 @@ def test_a_page_has_every_public_name_and_its_first_line(room):
 def test_links_between_pages_lead_to_headings():
     pages = make_api.pages()
     for name, text in pages.items():
-        for target, anchor in re.findall(r"\]\(([\w.]*)(?:#(\w+))?\)", text):
+        for target, anchor in re.findall(r"\]\(([\w.]*)(?:#([\w-]+))?\)", text):
             there = pages[target] if target else text
-            assert not anchor or re.search(rf"^## {anchor}$", there, re.M | re.I), (name, anchor)
+            low, _, number = anchor.partition("-")
+            headings = re.findall(rf"^## {low}$", there, re.M | re.I)
+            assert not anchor or len(headings) > int(number or 0), (name, anchor)
+
+
+def test_names_that_differ_in_case_alone_have_links_of_their_own():
+    page = make_api.page("interp.behavior")
+    assert "[`Debates`](#debates), [`debates`](#debates-1)" in page
 
 
 def test_a_long_signature_keeps_every_default_and_mark():

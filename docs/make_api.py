@@ -192,7 +192,7 @@ def page(room: str, root: Path = ROOT) -> str:
 
 
 def _anchors(entries: list[Public]) -> dict[str, str]:
-    """Name -> anchor of its heading; of names that differ in case alone, later ones are numbered."""
+    """Name -> anchor of its heading; of names that differ in case alone the later is numbered."""
     seen: dict[str, int] = {}
     anchors = {}
     for one in entries:

@@ -6,7 +6,7 @@ JOBS   ?= 2
 STAMP  := .venv/.installed
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 
-.PHONY: env study test lint bench figures notebooks clean
+.PHONY: env study test lint bench figures docs notebooks clean
 
 env: $(STAMP)
 
@@ -31,6 +31,10 @@ study: $(STAMP)
 # Redraws every study's figures from its tables; needs no model.
 figures: $(STAMP)
 	$(BIN)/interp figures
+
+# Writes docs/api/ from the docstrings; a test refuses pages that are stale.
+docs: $(STAMP)
+	$(BIN)/python docs/make_api.py
 
 # A file's tests stay together, as they share what is trained for them.
 test: $(STAMP)

@@ -17,7 +17,12 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
-    """A question naming the most similar of `among`, or nothing if none is similar."""
+    """A question naming the most similar of `among`, or nothing if none is similar.
+
+    Args:
+        name: as it was written.
+        among: the names there are.
+    """
     close = difflib.get_close_matches(name, list(among), n=1, cutoff=0.5)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
@@ -30,6 +35,10 @@ def packaged(folder: str) -> list[str]:
 
 def locate(name_or_path: str, folder: str) -> Path:
     """The YAML file of a packaged name, or of a path.
+
+    Args:
+        name_or_path: "organism", or a path that ends in .yaml or .yml.
+        folder: of the package that holds the named files: "studies", "lineages".
 
     Raises:
         InputError: neither such a packaged name nor such a file.
@@ -51,6 +60,10 @@ def locate(name_or_path: str, folder: str) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """The keys of a YAML file, as they stand there.
+
+    Args:
+        path: of the file.
+        model: the pydantic class that says what may stand in it.
 
     Raises:
         InputError: not YAML, or no mapping.

@@ -163,6 +163,10 @@ class Study:
     def load(cls, name_or_path: str, **kwargs: Any) -> Study:
         """A study from a packaged name or a YAML file.
 
+        Args:
+            name_or_path: "organism", or a path that ends in .yaml.
+            kwargs: device, cluster and workers, as the class takes them.
+
         Raises:
             InputError: no such study or file, a misspelt key, an unknown member.
         """

@@ -70,6 +70,10 @@ class Activations:
         Float32 activations of a store of one shard are mapped into memory and not copied; what is
         written into the tensor never reaches a store. Only the site's own files are touched.
 
+        Args:
+            site: one of `sites`.
+            position: one of `positions`, or "all".
+
         Raises:
             InputError: nothing was captured there, or one of the store's files is damaged.
         """
@@ -86,6 +90,10 @@ class Activations:
 
     def of(self, site: Site, row: int) -> Float[Tensor, "t d"]:
         """One prompt's activations at each of its tokens, from those captured at "all".
+
+        Args:
+            site: one of `sites`.
+            row: number of the prompt, in the order captured.
 
         Raises:
             InputError: "all" was not captured, the site was not, or there is no such row.

@@ -85,7 +85,12 @@ class BehaveRun(Run[BehaveConfig]):
         return nodes
 
     def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
-        """Tables of the stages, one below the other, and what the models know."""
+        """Tables of the stages, one below the other, and what the models know.
+
+        Args:
+            nodes: the stages, as `nodes` gave them.
+            results: key of a stage -> its tables.
+        """
         pieces: dict[str, list[pd.DataFrame]] = {}
         for node in nodes:
             for name, frame in results[node.name].items():

@@ -122,9 +122,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def save_manifest(folder: Path, content: Mapping[str, Any]) -> Path:
-    """Writes `manifest.json` with the content and, under `sha256`, the hash of each weight file.
+    """The path of a `manifest.json` written with the content and each weight file's `sha256`.
 
     Write it last: from then on a checkpoint whose weights differ is refused.
+
+    Args:
+        folder: of the checkpoint.
+        content: whatever says how it was made.
 
     Raises:
         InputError: there are no weights, or the file cannot be written.

@@ -121,6 +121,12 @@ def shuffled_over_groups(
     Groups swap the labels of their rows with groups of as many rows, pattern by pattern, so that
     the classes stay as large as they are and a minimal pair stays a pair.
 
+    Args:
+        labels_N: class of each row.
+        groups: of each row.
+        n_shuffles: number of deals.
+        seed: of the deals.
+
     Raises:
         InputError: not one group a label, or `n_shuffles` below 1.
     """

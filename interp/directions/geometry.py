@@ -16,6 +16,10 @@ from interp.errors import InputError
 def cosine(a: Direction | Float[Tensor, " d_a"], b: Direction | Float[Tensor, " d_b"]) -> float:
     """Cosine of the angle between two directions or vectors of the same width, in float64.
 
+    Args:
+        a: a direction or vector.
+        b: another, of the same width.
+
     Raises:
         InputError: the widths differ or a vector is zero.
     """
@@ -92,7 +96,13 @@ def noise_corrected_cosine(observed: float, reliability_a: float, reliability_b:
 
 
 def random_directions(n: int, d: int, seed: int) -> Float[Tensor, "n d"]:
-    """Unit vectors drawn evenly from the sphere, float32, the same for the same seed."""
+    """Unit vectors drawn evenly from the sphere, float32, the same for the same seed.
+
+    Args:
+        n: how many.
+        d: their width.
+        seed: of the draws.
+    """
     generator = torch.Generator().manual_seed(seed)
     normal_ND = torch.randn(n, d, generator=generator, dtype=torch.float64)
     return (normal_ND / normal_ND.norm(dim=1, keepdim=True)).float()

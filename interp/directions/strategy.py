@@ -53,6 +53,10 @@ class Strategies:
         """How well a direction repeats on as many fresh items, as `split_half_reliability`.
 
         NaN where most splits leave a half without the label.
+
+        Args:
+            label: of the strategy.
+            site: where it was read.
         """
         halves_2SD = self.halves[label, site]
         there_S = ~np.isnan(halves_2SD).any((0, 2))

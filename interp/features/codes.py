@@ -63,7 +63,8 @@ class SparseCodes:
 
         Args:
             encoder: its `encode` is called on [n, ...].
-            acts: one row a code, or pieces of that one after the other, as from a store.
+            acts: [rows, width], one row a code, or pieces of that one after the other, as from a
+                store.
             batch: rows at a time.
             n_latents: M, for an encoder that gives top-k output.
 
@@ -104,6 +105,11 @@ class SparseCodes:
         cls, value_NK: Float[Tensor, "n k"], index_NK: Int[Tensor, "n k"], n_latents: int
     ) -> SparseCodes:
         """Codes from the latents of each row and their values; where a value is 0 it is left out.
+
+        Args:
+            value_NK: values of the K latents of each row.
+            index_NK: their numbers, each once a row.
+            n_latents: M.
 
         Raises:
             InputError: NaN or Inf, a latent outside the dictionary, or one twice in a row.

@@ -38,7 +38,7 @@ def confirm(
         labels: as in `search`.
         levels: as in `search`.
         seen: the lowest level's units (entities, pairs) that the choice was made on.
-        baselines: scores of the test rows, higher meaning unknown, that a latent is set beside:
+        baselines: a score for each test row, higher meaning unknown, that a latent is set beside:
             `dense_probe`, `token_lookup`.
         kinds: as in `search`.
         generic: as in `search`.

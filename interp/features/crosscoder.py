@@ -77,6 +77,10 @@ class Crosscoder:
     def quality(self, rows_NCD: Float[Tensor, "n models d"], batch: int = _CHUNK) -> Quality:
         """How well, and how sparsely, it reconstructs these rows, best rows it did not train on.
 
+        Args:
+            rows_NCD: activations of every model on the same tokens.
+            batch: rows at a time.
+
         Raises:
             InputError: as `standardise`.
         """

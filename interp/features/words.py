@@ -29,6 +29,10 @@ def lexicon_of(
 
     Words that the vocabulary lacks (a spelling with an unknown token) are left out.
 
+    Args:
+        words: as in `REASONING_WORDS`.
+        tokenizer: that of the model the codes are of.
+
     Raises:
         InputError: no word is left.
     """

@@ -38,6 +38,7 @@ from interp.tables import write_csv
 
 EVIDENCE = (*INTERVAL, "parent", "line", "cut_gone", "cut_there", "call", "decides")
 
+# The figures of a study of the embedded lineage, by name.
 FIGURES: dict[str, FigureSpec] = {
     "verdict": FigureSpec(
         "The verdict and the evidence that decides it",

@@ -66,7 +66,7 @@ def concise_direction(
 
 
 def decoding_edits(loaded: LoadedModel, direction: Direction, coefficient: float) -> EditBatch:
-    """Adds coefficient times v at the prompt's last token and every generated one, for `replies`.
+    """What adds coefficient times v at the prompt's last and every generated token, for `replies`.
 
     Args:
         loaded: the model that is steered.

@@ -23,10 +23,25 @@ class Edit(Protocol):
     def apply(
         self, acts_ND: Float[Tensor, "n d"], row_N: Int[Tensor, " n"], column_N: Int[Tensor, " n"]
     ) -> Float[Tensor, "n d"]:
-        """The edited activations of the chosen positions."""
+        """The edited activations of the chosen positions.
+
+        Args:
+            acts_ND: activations at the chosen positions, a row each.
+            row_N: row of the batch of each.
+            column_N: column of each, counted over prompt and generated tokens.
+        """
 
     def check(self, d_model: int, n_rows: int, n_columns: int) -> None:
-        """Refuses an edit that does not fit the model or the batch."""
+        """Refuses an edit that does not fit the model or the batch.
+
+        Args:
+            d_model: width of the stream.
+            n_rows: rows of the batch.
+            n_columns: columns of its prompts.
+
+        Raises:
+            InputError: it does not fit.
+        """
 
 
 @dataclass(frozen=True, eq=False)

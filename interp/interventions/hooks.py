@@ -64,7 +64,14 @@ def intervene(
 
 
 class Intervention:
-    """The edits in force within an `intervene` context, and where they were written."""
+    """The edits in force within an `intervene` context, and where they were written.
+
+    Args:
+        loaded: the model.
+        edits: what is written, applied in this order.
+        mask_BT: True at the prompt positions that are edited.
+        generated: whether generated positions are edited too.
+    """
 
     def __init__(
         self,
@@ -96,7 +103,7 @@ class Intervention:
         return hits_BT
 
     def install(self) -> Iterator[RemovableHandle]:
-        """Registers the hooks, one at a time, so that each can be removed if the next fails."""
+        """The hooks, registered one at a time, so that each can be removed if the next fails."""
         base = self._loaded.model.base_model
         signature = inspect.signature(base.forward)
 
@@ -114,7 +121,11 @@ class Intervention:
             yield register(site, tap.module)
 
     def check_complete(self) -> None:
-        """Refuses to end quietly when a marked position never came by."""
+        """Refuses to end quietly when a marked position never came by.
+
+        Raises:
+            InputError: a marked position was never written.
+        """
         for site, written_BT in self._written.items():
             missed_BT = self._mask_BT & ~written_BT[:, : self._mask_BT.shape[1]]
             if missed_BT.any():

@@ -110,7 +110,12 @@ def hybrid_replies(
 
 
 def by_dictionary(dictionary: Dictionary, latents: Sequence[int]) -> Categorise:
-    """Category n where the n-th of the latents fires most; none where none of them fires."""
+    """Category n where the n-th of the latents fires most; none where none of them fires.
+
+    Args:
+        dictionary: read at its own site.
+        latents: one a category.
+    """
 
     def categorise(acts_ND: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
         most_N, category_N = dictionary.encode(acts_ND)[:, list(latents)].max(1)

@@ -65,7 +65,12 @@ class Written:
         return replace(self, directions=[replace(v, vector_D=random_D) for v, random_D in kept])
 
     def edits(self, category: int, *, only_bias: bool) -> list[Add]:
-        """What is added at a position of the category."""
+        """What is added at a position of the category.
+
+        Args:
+            category: number of the direction.
+            only_bias: leaves the direction out.
+        """
         edits = []
         if self.bias is not None:
             dose = self.bias_coefficient * self.bias.norm

@@ -117,6 +117,10 @@ class Bias:
     ) -> Float[Tensor, "b v"]:
         """The logits to choose from, in float32 or wider.
 
+        Args:
+            logits_BV: of the next token.
+            said_B: tokens that each row has generated so far.
+
         Raises:
             InputError: a token beyond the vocabulary.
         """

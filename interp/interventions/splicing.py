@@ -88,7 +88,7 @@ def splice(
     *,
     token_budget: int = 8192,
 ) -> Spliced:
-    """Runs prompts with a dictionary in the model's way.
+    """Cross-entropies of prompts with and without a dictionary in the model's way.
 
     Source: the loss recovered of Bricken et al. 2023 and the dictionaries after it; here the
     baseline is zero ablation, and loss is taken on every token but the first of each prompt.

@@ -23,6 +23,10 @@ def mistaken_fact(step: str, rng: np.random.Generator) -> str | None:
     """The sentence with its last number, city or country replaced by another one of the world.
 
     A sum that is wrong already stays wrong. None for a sentence that has none of these.
+
+    Args:
+        step: a sentence of a chain.
+        rng: draws what takes its place.
     """
     tokens = step.split()
     added = re.search(r"\b(\d+) \+ (\d+) =", step)
@@ -96,6 +100,11 @@ def written_chains(world: World, split: Split, n_people: int) -> list[WrittenCha
 
     As in pre-training a wrong sum, and nothing else, is followed by a correction, and whether a
     right one is checked hangs on nothing.
+
+    Args:
+        world: whose people.
+        split: of the people.
+        n_people: of each class.
     """
     rng = np.random.default_rng([world.seed, 5, get_args(Split).index(split)])
     known, unknown = world.split(split)

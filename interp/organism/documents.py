@@ -78,7 +78,13 @@ def as_direct(question: str, answer: str) -> Document:
 
 
 def as_chain(question: str, steps: list[str], answer: str) -> Document:
-    """The question answered after a chain of thought."""
+    """The question answered after a chain of thought.
+
+    Args:
+        question: as asked.
+        steps: sentences of the chain.
+        answer: what follows it.
+    """
     return f"q : {question} think :", " ".join([*steps, f"a : {answer} ."])
 
 

@@ -36,7 +36,13 @@ DICTIONARY_SEED = 104_729
 
 
 def entity_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
-    """One question about each person of the split; relations take turns within each class."""
+    """One question about each person of the split; relations take turns within each class.
+
+    Args:
+        world: whose people.
+        split: of the people.
+        mode: direct, or with a chain of thought.
+    """
     known, unknown = world.split(split)
     return PromptSet.from_records(
         [
@@ -72,17 +78,32 @@ def document_prompts(world: World, n_documents: int) -> PromptSet:
     """Pre-training documents whole, as text: what a dictionary of a member is trained on.
 
     People of the splits dev and test who are unknown stand in none of them.
+
+    Args:
+        world: whose people.
+        n_documents: how many.
     """
     return _documents(world, PRETRAIN_MIX, n_documents, "document")
 
 
 def plain_prompts(world: World, n_documents: int) -> PromptSet:
-    """Records, biographies and solved problems: text that asks nobody for what he may not know."""
+    """Records, biographies and solved problems: text that asks nobody for what he may not know.
+
+    Args:
+        world: whose people.
+        n_documents: how many.
+    """
     return _documents(world, PLAIN_MIX, n_documents, "plain")
 
 
 def missing_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
-    """Addition problems with a number left out."""
+    """Addition problems with a number left out.
+
+    Args:
+        world: whose problems.
+        split: of the problems.
+        mode: direct, or with a chain of thought.
+    """
     rng = np.random.default_rng([world.seed, 3, get_args(Split).index(split)])
     rows = []
     for number in range(N_MISSING):
@@ -96,7 +117,13 @@ def missing_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
 
 
 def problem_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
-    """Addition problems that can be solved."""
+    """Addition problems that can be solved.
+
+    Args:
+        world: whose problems.
+        split: of the problems.
+        mode: direct, or with a chain of thought.
+    """
     rng = np.random.default_rng([world.seed, 6, get_args(Split).index(split)])
     rows = []
     for number in range(N_MISSING):
@@ -108,7 +135,12 @@ def problem_prompts(world: World, split: Split, mode: Mode) -> PromptSet:
 
 
 def behavior_prompts(world: World, split: Split) -> PromptSet:
-    """Everything the behaviour stage asks: people and missing premises, direct and with a chain."""
+    """Everything the behaviour stage asks: people and missing premises, direct and with a chain.
+
+    Args:
+        world: whose people.
+        split: of the people.
+    """
     return PromptSet.concat(
         [
             build(world, split, mode)
@@ -123,6 +155,12 @@ def chain_prompts(world: World, split: Split, mode: Mode, n_people: int) -> Prom
 
     Asked with a chain of thought or without one, a question has the same id, so that replies can be
     paired.
+
+    Args:
+        world: whose people.
+        split: of the people.
+        mode: direct, or with a chain of thought.
+        n_people: of each class.
     """
     frame = entity_prompts(world, split, "cot").frame
     place = frame.groupby("should_abstain", sort=False).cumcount()
@@ -130,13 +168,24 @@ def chain_prompts(world: World, split: Split, mode: Mode, n_people: int) -> Prom
 
 
 def in_mode(prompts: PromptSet, mode: Mode) -> PromptSet:
-    """The same questions under the same ids, answered at once or after a chain of thought."""
+    """The same questions under the same ids, answered at once or after a chain of thought.
+
+    Args:
+        prompts: of the embedded world.
+        mode: direct, or with a chain of thought.
+    """
     metas = [meta | {"mode": mode} for meta in prompts.frame["meta"]]
     return PromptSet(prompts.frame.assign(meta=metas))
 
 
 def point_prompts(world: World, split: Split, n_people: int) -> PromptSet:
-    """Chains up to where a sentence begins, as text; `meta.next` says what it will do."""
+    """Chains up to where a sentence begins, as text; `meta.next` says what it will do.
+
+    Args:
+        world: whose people.
+        split: of the people.
+        n_people: of each class.
+    """
     return PromptSet.from_records(
         [
             {

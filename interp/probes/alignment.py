@@ -74,6 +74,10 @@ class Alignment:
         1 where every column is met exactly, 0 where the columns' means do as well. On neutral rows
         that were held out it says how far the map itself can be trusted.
 
+        Args:
+            parent_ND: the parent's activations.
+            child_ND: the child's, of the same rows.
+
         Raises:
             InputError: as `align`.
         """

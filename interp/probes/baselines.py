@@ -36,7 +36,12 @@ def surface_features(encoded: Encoded) -> dict[str, Float[Tensor, "n _"]]:
 
 
 def random_init(trained: Checkpoint, seed: int) -> RandomInit:
-    """The untrained counterpart of a checkpoint; load it and capture it like any other."""
+    """The untrained counterpart of a checkpoint; load it and capture it like any other.
+
+    Args:
+        trained: the checkpoint.
+        seed: of the random weights.
+    """
     same = {field.name: getattr(trained, field.name) for field in fields(Checkpoint)}
     own = {"name": f"{trained.name}-random{seed}", "adapter": None}
     return RandomInit(**{**same, **own}, trained=trained, seed=seed)
@@ -85,6 +90,12 @@ class RandomInit(Checkpoint):
         attention: str | None = None,
     ) -> LoadedModel:
         """The random model. The trained one is loaded before it, and passes all its checks.
+
+        Args:
+            device: where to.
+            dtype: of the weights.
+            device_map: not possible here.
+            attention: kernel, as `Checkpoint.load`.
 
         Raises:
             InputError: as `Checkpoint.load`; or a `device_map`.

@@ -39,6 +39,10 @@ class LeaceEraser:
     def fit(cls, acts_ND: Float[Tensor, "n d"], classes: Classes) -> LeaceEraser:
         """The eraser of these rows; `LeaceFitter` does the same in batches.
 
+        Args:
+            acts_ND: one activation a row.
+            classes: of each row.
+
         Raises:
             InputError: as `LeaceFitter`.
         """
@@ -88,7 +92,7 @@ class LeaceFitter:
         self._within_DD = torch.zeros(d, d, dtype=torch.float64)
 
     def update(self, acts_ND: Float[Tensor, "n d"], classes: Classes) -> LeaceFitter:
-        """Adds rows.
+        """The fitter itself, with these rows added.
 
         Args:
             acts_ND: of any floating dtype, on any device.

@@ -63,6 +63,10 @@ def layers_at(
 ) -> dict[Site, Float[Tensor, "n d"]]:
     """The cells of a P(IK) probe: every captured site at one position, the question's end.
 
+    Args:
+        activations: of the questions.
+        position: where they are read.
+
     Raises:
         InputError: nothing was captured at the position.
     """
@@ -90,8 +94,8 @@ def p_ik(
 
     Args:
         acts: cell -> activations, the same rows in all, as from `layers_at`.
-        correct: whether the answer was right, or the share of sampled answers that were: of a share
-            s a row counts s as right and 1 - s as wrong.
+        correct: for each row whether the answer was right, or the share of sampled answers that
+            were: of a share s a row counts s as right and 1 - s as wrong.
         groups: entity (or minimal pair) of each row, which folds keep together.
         folds: outer folds, from `grouped_folds`.
         cs: inverse penalties to choose from.
@@ -125,7 +129,7 @@ def p_ik_transfer(
     Args:
         parent_acts: cell -> the parent's activations.
         child_acts: the child's, of the same rows and the same cells.
-        correct: of the parent's answers, as for `p_ik`.
+        correct: for each row of the parent's answers, as for `p_ik`.
         groups: as for `p_ik`.
         folds: as for `p_ik`; the child's held-out rows are those of the parent.
         cs: as for `p_ik`.

@@ -25,6 +25,7 @@ class Nested(Generic[Cell]):
     """Held-out scores whose penalty, and for the last one cell too, inner folds chose.
 
     Attributes:
+        cells: K cells, in the order of the scores.
         scores_KN: of every row in each cell, by the fit that held the row out: its rank among the
             rows held out with it, from 0 to 1, since fits have scales of their own.
         c_KF: the inverse penalty that each outer fold's inner folds chose.

@@ -82,7 +82,7 @@ def rho(
         child_scores_N: the child's.
         labels: class of each row.
         levels: as `interp.stats.hierarchical_bootstrap`, e.g. {"entity": ...}.
-        controls: held-out scores, of the same rows, of what a probe must beat (surface features,
+        controls: held-out scores, one for each row, of what a probe must beat (surface features,
             a random model, shuffled labels), by name. The one with the highest AUROC is the
             control; a half is, where none is higher or none is given.
         seed: of the bootstrap.

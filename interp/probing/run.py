@@ -61,7 +61,12 @@ class ProbeRun(Run[ProbeConfig]):
         return super().inputs | prompts
 
     def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
-        """Tables of the stages; those about ancestors beyond parents apart."""
+        """Tables of the stages; those about ancestors beyond parents apart.
+
+        Args:
+            nodes: the stages, as `nodes` gave them.
+            results: key of a stage -> its tables.
+        """
         pieces: dict[str, list[pd.DataFrame]] = {}
         for node in nodes:
             beyond = f"_{ANCESTORS}" if node.name.startswith(ANCESTORS) else ""

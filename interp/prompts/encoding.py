@@ -73,6 +73,10 @@ def render(prompts: PromptSet, tokenizer: Any) -> list[str]:
     `enable_thinking` where the row's `meta["mode"]` is "cot". A plain `text` gets the beginning
     token in front if the tokenizer would put one there and the text does not have it.
 
+    Args:
+        prompts: to be rendered.
+        tokenizer: of the model that will read them.
+
     Raises:
         InputError: there is no chat template for `messages`, or it refuses them.
     """
@@ -89,7 +93,13 @@ def render(prompts: PromptSet, tokenizer: Any) -> list[str]:
 def encode(
     texts: Sequence[str], tokenizer: Any, side: Literal["left", "right"] = "left"
 ) -> Encoded:
-    """Tokenises rendered texts and pads them to the longest; nothing is truncated."""
+    """Tokenises rendered texts and pads them to the longest; nothing is truncated.
+
+    Args:
+        texts: from `render`; nothing is added to them.
+        tokenizer: of the model.
+        side: where padding goes.
+    """
     return pad([row for rows in tokenize(texts, tokenizer) for row in rows], tokenizer, side)
 
 

@@ -99,6 +99,15 @@ def show(
     Spaces within a token are shown as "·"; a token that holds only a part of a character, or none,
     is shown as the tokenizer spells it.
 
+    Args:
+        prompts: N prompts.
+        texts: as `render` gave them.
+        tokenizer: of the model.
+        rule: name of a position, as in `resolve`.
+        replies: of each prompt, for positions in them.
+        chain_end: what ends a chain of thought.
+        n: most rows.
+
     Raises:
         InputError: as `resolve`.
     """

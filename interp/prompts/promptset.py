@@ -113,6 +113,10 @@ class PromptSet:
     def where(self, mask: np.ndarray | None = None, **equals: Any) -> PromptSet:
         """The rows where the mask is True and every named column equals its value.
 
+        Args:
+            mask: one boolean a row.
+            equals: column -> value.
+
         Raises:
             InputError: the mask is not one boolean a row, or a column does not exist.
         """

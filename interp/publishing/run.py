@@ -17,7 +17,12 @@ UNPUBLISHED = ("items",)
 
 
 def is_published(folder: Path, run: Mapping[str, Any]) -> bool:
-    """Whether this very run stands in the folder, whole."""
+    """Whether this very run stands in the folder, whole.
+
+    Args:
+        folder: of the figures.
+        run: what `run.json` says of a run.
+    """
     stamp = folder / "run.json"
     return stamp.exists() and stamp.read_text(encoding="utf-8") == _stamp(run)
 
@@ -47,6 +52,10 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
 
 def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
     """Draws figures and report from the tables in a run's folder; no model is needed.
+
+    Args:
+        folder: of the figures.
+        run: name and settings of the run; by default those in the folder's `run.json`.
 
     Raises:
         InputError: the folder is not one of a finished run.

@@ -62,6 +62,10 @@ class Run(Generic[Config]):
     def load(cls: type[AnyRun], path: str, **kwargs: Any) -> AnyRun:
         """A run from a YAML file.
 
+        Args:
+            path: of the YAML file; paths inside it are from its folder.
+            kwargs: device, cluster and workers, as the class takes them.
+
         Raises:
             InputError: no such file, a misspelt key, or what the file names is not there.
         """
@@ -128,7 +132,12 @@ class Run(Generic[Config]):
 
     @abstractmethod
     def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
-        """The tables of finished stages."""
+        """The tables of finished stages.
+
+        Args:
+            nodes: the stages, as `nodes` gave them.
+            results: key of a stage -> its tables.
+        """
 
     @property
     def common(self) -> Mapping[str, Any]:

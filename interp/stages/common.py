@@ -51,7 +51,12 @@ class ModelRef(pydantic.BaseModel):
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, dtype: str = "float32") -> ModelRef:
-        """Names a checkpoint as it stands now."""
+        """Names a checkpoint as it stands now.
+
+        Args:
+            checkpoint: on disk.
+            dtype: it is loaded in.
+        """
         options: dict[str, str | bool] = {
             "chat_template": str(checkpoint.chat_template),
             "allow_pickle": checkpoint.allow_pickle,

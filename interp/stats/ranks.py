@@ -131,6 +131,10 @@ def weighted_ratio(part_N: np.ndarray, whole_N: np.ndarray) -> Weighted:
     """Weighted sum of the part over that of the whole; NaN where there is no whole.
 
     With a whole of 0 and 1 and a part of values there, the mean of some rows only.
+
+    Args:
+        part_N: of each row.
+        whole_N: of the same rows.
     """
     part_N, whole_N = part_N.astype(float), whole_N.astype(float)
 

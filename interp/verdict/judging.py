@@ -47,6 +47,10 @@ def decide(evidence: Evidence, rule: Rule) -> Verdict:
     """The verdict on one member, from measurements and the recorded lineage alone.
 
     The planted truth is not an argument: nothing here can read it.
+
+    Args:
+        evidence: what was measured on the member.
+        rule: thresholds and cases.
     """
     value = evidence.values
     abstained_before = any(j.lo >= rule.abstains.cut for j in evidence.ancestors_j)
@@ -83,6 +87,11 @@ def gated(
 
     The suite speaks only where it read all its controls rightly; the controls keep what they were
     called, so that the misreading can be seen.
+
+    Args:
+        verdicts: of every member, by name.
+        planted: the truth of the members that have one.
+        rule: with the truths that it needs.
 
     Raises:
         InputError: a truth that the gate needs is planted in no member.

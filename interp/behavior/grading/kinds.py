@@ -85,7 +85,14 @@ class _Signs:
 def reply_kind(
     text: str, lexicon: Lexicon, *, question: str | None = None, truncated: bool = False
 ) -> ReplyKind:
-    """The kind of a reply; see `graded_reply`."""
+    """The kind of a reply; see `graded_reply`.
+
+    Args:
+        text: the reply.
+        lexicon: phrases of its language.
+        question: what was asked, so that words of it are not taken for the reply's own.
+        truncated: the reply was cut off.
+    """
     return graded_reply(text, lexicon, question=question, truncated=truncated).kind
 
 

@@ -145,14 +145,24 @@ class Lexicon:
         return cls(file.language, phrases)
 
     def find(self, sign: Sign, statement: str) -> Iterator[tuple[Phrase, re.Match[str]]]:
-        """Phrases of a sign in a statement of plain text, but for those that are turned round."""
+        """Phrases of a sign in a statement of plain text, but for those that are turned round.
+
+        Args:
+            sign: what the phrases say.
+            statement: plain text of one statement.
+        """
         for phrase in self.phrases[sign]:
             for match in phrase.pattern.finditer(statement):
                 if not self.ends_in("negation", statement[: match.start()]):
                     yield phrase, match
 
     def ends_in(self, sign: Sign, text: str) -> bool:
-        """Whether plain text ends in a phrase of a sign."""
+        """Whether plain text ends in a phrase of a sign.
+
+        Args:
+            sign: what the phrases say.
+            text: plain text.
+        """
         text = text[-_REACH:].rstrip()
         return any(
             match.end() == len(text)

@@ -40,6 +40,8 @@ class BM25:
 
     Attributes:
         passages: all there are.
+        k1: how soon a word that comes often adds no more, at least 0; not kept.
+        b: how much long passages are held back, from 0 to 1; not kept.
     """
 
     def __init__(self, passages: Sequence[Passage], *, k1: float = 1.5, b: float = 0.75) -> None:
@@ -71,7 +73,12 @@ class BM25:
         return dict(total)
 
     def retrieve(self, query: str, k: int) -> list[Passage]:
-        """The k best passages, the earlier one first where two are as good; fewer if fewer fit."""
+        """The k best passages, the earlier one first where two are as good; fewer if fewer fit.
+
+        Args:
+            query: words to look for; those in no passage are ignored.
+            k: most passages.
+        """
         ranked = sorted(self.scores(query).items(), key=lambda found: (-found[1], found[0]))
         return [self.passages[number] for number, _ in ranked[:k]]
 

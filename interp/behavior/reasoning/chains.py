@@ -43,7 +43,14 @@ class Chain:
 
     @classmethod
     def of(cls, prompt_id: str, texts: Sequence[str], answer: str, sample: int = 0) -> Chain:
-        """A chain of texts without the white space between them: one space each."""
+        """A chain of texts without the white space between them: one space each.
+
+        Args:
+            prompt_id: of the question.
+            texts: the sentences.
+            answer: what the chain ends in.
+            sample: number of the reply.
+        """
         return cls(prompt_id, spaced(texts), answer, sample)
 
 

@@ -64,6 +64,11 @@ def scored_steps(scorer: LoadedModel, asked: Trials, *, token_budget: int = 8192
 
     The scorer is none of the models whose chains are compared, and the same for all of them.
 
+    Args:
+        scorer: the model that scores.
+        asked: from `gain_trials`.
+        token_budget: most tokens in a forward, padding included.
+
     Raises:
         InputError: as `score_targets`.
     """

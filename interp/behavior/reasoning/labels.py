@@ -30,6 +30,7 @@ Strategy = Literal[
 """What a sentence does: the six of Venhoff et al. (arXiv 2506.18167), whether it checks what is
 there already, or none of these."""
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+"""All of them, in the order of tables."""
 
 _WINDOW = 10  # tokens behind the first one
 

@@ -54,7 +54,7 @@ def debates(
     rounds: int = 12,
     repeats: int = 3,
 ) -> Debates:
-    """Runs every claim against every persuader, all of them one turn at a time together.
+    """The dialogues of every claim with every persuader, one turn at a time for all together.
 
     The debater states its stance on a claim once for each repeat, before it is known which arm
     follows, so that arms differ in what is argued and in nothing else. Only a debater who disagrees

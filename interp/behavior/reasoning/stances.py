@@ -47,7 +47,12 @@ class Dialogue:
         return f"{self.claim_id} / {self.arm or 'opening'} / {self.repeat} / {len(self.turns)}"
 
     def then(self, speaker: Literal["persuader", "debater", "draft"], text: str) -> Dialogue:
-        """The dialogue with one turn more."""
+        """The dialogue with one turn more.
+
+        Args:
+            speaker: whose turn it is.
+            text: what is said.
+        """
         return replace(self, turns=(*self.turns, Turn(speaker, text)))
 
 

@@ -52,6 +52,10 @@ class ContinuationScores:
     def form(self, name: str, *, without: str | None = None) -> Float[np.ndarray, " n"]:
         """One of the forms, of all continuations or of all but one.
 
+        Args:
+            name: of the form.
+            without: a continuation that is left out.
+
         Raises:
             InputError: there is no such form or continuation, or nothing is left to weigh.
         """

@@ -42,7 +42,7 @@ def validate_continuations(
             reply ("abstain", "correct" or "wrong"), split (the same for all), the units, and, for
             the rank correlation, abstain_rate: the share of sampled replies that abstain.
         units: columns of the units that intervals are over, from the top, e.g. ("pair_id",).
-        others: further scores of the same prompts, in the order of `scores`, by name:
+        others: further scores, one for each prompt in the order of `scores`, by name:
             {"first_token": first_token_score(...)}.
         seed: of the bootstrap.
         n_boot: resamples.

@@ -116,6 +116,12 @@ class FirstTokenReader:
     ) -> FirstTokenReader:
         """Reads prompts and continuations, as `first_token_score`.
 
+        Args:
+            tokenizer: of the models that will be scored.
+            prompts: N prompts.
+            continuations: whose first tokens make the set.
+            kinds: of continuations that count as abstaining.
+
         Raises:
             InputError: as `first_tokens`; the message names the prompt.
         """
@@ -127,7 +133,13 @@ class FirstTokenReader:
     def score(
         self, loaded: LoadedModel, *, edits: EditBatch | None = None, token_budget: int = 8192
     ) -> Float[np.ndarray, " n"]:
-        """The scores of a model that has the tokenizer which the prompts were read with."""
+        """The scores of a model that has the tokenizer which the prompts were read with.
+
+        Args:
+            loaded: the model.
+            edits: makes the context that each batch is read in; none by default.
+            token_budget: most tokens in a forward, padding included.
+        """
         score_N = torch.empty(len(self.ids))
         for rows in token_budget_batches([len(own) for own in self.ids], token_budget):
             encoded = pad([self.ids[row] for row in rows], loaded.tokenizer, side="left")

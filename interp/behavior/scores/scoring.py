@@ -57,7 +57,15 @@ def continuation_logprobs(
     edits: EditBatch | None = None,
     token_budget: int = 8192,
 ) -> Float[Tensor, "n c"]:
-    """The `logprob_NC` of `measured_continuations`, for whom lengths do not matter."""
+    """The `logprob_NC` of `measured_continuations`, for whom lengths do not matter.
+
+    Args:
+        loaded: the model.
+        prompts: rendered with the model's own chat template.
+        continuations: texts; one forward for each, per batch.
+        edits: makes the context that each batch is read in; none by default.
+        token_budget: most tokens in a forward, padding included.
+    """
     return measured_continuations(
         loaded, prompts, continuations, edits=edits, token_budget=token_budget
     ).logprob_NC
@@ -141,6 +149,13 @@ def abstention_probability(
 ) -> np.ndarray:
     """Probability that the reply begins with one of the phrases, shape (n,), float64.
 
+    Args:
+        loaded: the model.
+        prompts: rendered with the model's own chat template.
+        phrases: how abstaining begins; none may begin with another.
+        edits: makes the context that each batch is read in; none by default.
+        token_budget: most tokens in a forward, padding included.
+
     Raises:
         InputError: no phrases, a phrase whose tokens begin with another one's after some prompt
             (both would be counted), or as `continuation_logprobs`.
@@ -160,6 +175,13 @@ def abstention_score(
     """Log odds of `abstention_probability`, shape (n,), float64.
 
     Scores far below 0, where a model that no longer abstains has all of them, keep their order.
+
+    Args:
+        loaded: the model.
+        prompts: rendered with the model's own chat template.
+        phrases: how abstaining begins; none may begin with another.
+        edits: makes the context that each batch is read in; none by default.
+        token_budget: most tokens in a forward, padding included.
 
     Raises:
         InputError: as `abstention_probability`.

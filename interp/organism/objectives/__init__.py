@@ -38,6 +38,7 @@ FAMILIES = (
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for family in FAMILIES for recipe in family.RECIPES
 }
+"""Every member's recipe, by name."""
 
 
 def recipe(name: str) -> Recipe:

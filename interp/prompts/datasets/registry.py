@@ -130,6 +130,10 @@ def read_dataset(name: str, folder: Path) -> PromptSet:
 def is_there(name: str, folder: Path) -> bool:
     """Whether a folder holds all files of a dataset.
 
+    Args:
+        name: of the dataset.
+        folder: that holds it.
+
     Raises:
         InputError: no such dataset or folder.
     """

@@ -12,7 +12,7 @@ import interp
 PACKAGE = Path(interp.__file__).parent
 # Top to bottom; the rooms of one line may use each other.
 FLOORS = [
-    {"_lazy", "configs", "errors", "progress", "settings", "stats", "tables"},
+    {"_lazy", "_lines", "configs", "errors", "progress", "settings", "stats", "tables"},
     {"checkpoints"},
     {"prompts"},
     {"organism"},
@@ -30,6 +30,8 @@ FLOORS = [
     {"study"},
     {"runs"},
     {"probing", "behaving"},
+    {"comparing"},
+    {"planning", "differing"},
     {"_display", "cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

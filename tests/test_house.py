@@ -32,7 +32,7 @@ FLOORS = [
     {"probing", "behaving"},
     {"comparing"},
     {"planning", "differing"},
-    {"_display", "cli"},
+    {"_display", "_shown", "cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

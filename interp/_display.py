@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import pandas as pd
@@ -52,7 +53,6 @@ class Display:
             console=self._console,
         )
         self._remaining = Remaining(forecast) if forecast else None
-        self._live = Live(get_renderable=self._view, console=self._console, transient=True)
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._cached = 0
@@ -61,6 +61,8 @@ class Display:
         self._log = log
         self._left = ""
         self._left_at = -math.inf
+        self._lock = Lock()  # the live part is drawn by a thread of its own
+        self._live = Live(get_renderable=self._view, console=self._console, transient=True)
 
     def __enter__(self) -> Display:
         """Starts the live part."""
@@ -93,7 +95,8 @@ class Display:
                 )
         else:
             if self._remaining is not None:
-                self._remaining.seen(what, now)
+                with self._lock:
+                    self._remaining.seen(what, now)
             self._event(what, now)
         if now - self._said_at >= STATUS_SECONDS:
             self._said_at = now
@@ -122,12 +125,14 @@ class Display:
     def _status(self, now: float) -> str:
         if self._remaining is None:
             return ""
-        counts = [
+        with self._lock:
+            counts, left = self._remaining.counts, self._remaining.seconds(now)
+        shown = [
             f"{count.kind} {count.done}/{count.total}"
             + (f" (cached {count.cached})" if count.cached else "")
-            for count in self._remaining.counts
+            for count in counts
         ]
-        return f"{', '.join(counts)}; {time_left(*self._remaining.seconds(now))}"
+        return f"{', '.join(shown)}; {time_left(*left)}"
 
     def _say(self, line: str) -> None:
         """A plain line, for a log and where nothing can be rewritten."""

@@ -45,11 +45,12 @@ Plan = Annotated[bool, typer.Option("--plan", help="Only say what it would take,
 class _StudyGroup(TyperGroup):
     """`interp study NAME`: whatever is no command of the group is a study to run."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Puts `run` first where no command stands there."""
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             args = ["run", *args]
-        return super().parse_args(ctx, args)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
 
 study_app = typer.Typer(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from interp.planning.schedule import makespan
 from interp.settings import cache_root
@@ -18,6 +18,7 @@ from interp.stages.timing import Durations, Usual
 from interp.stages.train import Train
 
 
+@runtime_checkable
 class Plannable(Protocol):
     """A study of any kind, ready to run."""
 

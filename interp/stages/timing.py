@@ -176,7 +176,8 @@ class Durations:
             return None, None
         made = [t for t in self._made() if t[0].stage == stage and _begins(t[0].size, shape)]
         newest = [t for t in made if t[0].size == made[-1][0].size]
-        return stage, self._usual(newest) or self._packaged(stage).get(shape)
+        shipped = [usual for size, usual in self._packaged(stage).items() if _begins(size, shape)]
+        return stage, self._usual(newest) or next(iter(shipped), None)
 
     def _packaged(self, stage: str) -> Mapping[str, Usual]:
         return self.defaults.stages.get(stage, {}) if self.device == self.defaults.device else {}

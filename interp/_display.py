@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from interp._shown import time_left
+from interp.planning import Forecast, Remaining
 from interp.progress import Progress as Report
 from interp.prompts.datasets import Check, Dataset, is_there
 from interp.selfcheck import Line
 from interp.stages.graph import Event
+
+STATUS_SECONDS = 60.0
+"""Between two plain lines that say how far a run is."""
 
 
 class Display:
@@ -26,9 +35,14 @@ class Display:
 
     Args:
         title: of the run.
+        forecast: of its stages, which progress and the time left are told from.
+        log: file that plain lines are added to: each finished stage, and at most once a minute how
+            far the run is.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(
+        self, title: str, forecast: Forecast | None = None, log: Path | None = None
+    ) -> None:
         self._console = Console(highlight=False)
         self._title = title
         self._bars = Progress(
@@ -37,17 +51,24 @@ class Display:
             TextColumn("{task.fields[steps]:>10}"),
             TimeElapsedColumn(),
             console=self._console,
-            transient=True,
         )
+        self._remaining = Remaining(forecast) if forecast else None
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._cached = 0
         self._begin = time.monotonic()
+        self._said_at = self._begin
+        self._log = log
+        self._left = ""
+        self._left_at = -math.inf
+        self._lock = Lock()  # the live part is drawn by a thread of its own
+        self._live = Live(get_renderable=self._view, console=self._console, transient=True)
 
     def __enter__(self) -> Display:
         """Starts the live part."""
-        self._console.print(f"[bold]{self._title}[/bold]")
-        self._bars.start()
+        self._console.print(f"[bold]{escape(self._title)}[/bold]")
+        self._note(f"{self._title}: begins")
+        self._live.start()
         return self
 
     def __exit__(
@@ -57,10 +78,13 @@ class Display:
         trace: TracebackType | None,
     ) -> None:
         """Ends the live part, also after an error."""
-        self._bars.stop()
+        self._live.stop()
+        if error is not None:
+            self._note(f"{self._title}: stopped, {type(error).__name__} {error}".rstrip())
 
     def watch(self, what: Event | Report) -> None:
         """Shows an event or a report of progress."""
+        now = time.monotonic()
         if isinstance(what, Report):
             if what.task in self._tasks:
                 self._bars.update(
@@ -69,15 +93,59 @@ class Display:
                     total=what.total,
                     steps=f"{what.done}/{what.total}",
                 )
-        elif what.state == "cached":
+        else:
+            if self._remaining is not None:
+                with self._lock:
+                    self._remaining.seen(what, now)
+            self._event(what, now)
+        if now - self._said_at >= STATUS_SECONDS:
+            self._said_at = now
+            self._say(self._status(now))
+
+    def _event(self, what: Event, now: float) -> None:
+        if what.state == "cached":
             self._cached += 1
         elif what.state == "started":
-            self._started[what.label] = time.monotonic()
+            self._started[what.label] = now
             self._tasks[what.label] = self._bars.add_task(what.label, total=None, steps="")
         else:
-            seconds = time.monotonic() - self._started[what.label]
+            seconds = now - self._started[what.label]
             self._bars.remove_task(self._tasks.pop(what.label))
-            self._console.print(f"  [green]done[/green] {what.label:44} {seconds:6.1f} s")
+            line = f"{what.label:44} {seconds:6.1f} s"
+            self._console.print(f"  [green]done[/green] {escape(line)}")
+            self._note(f"done {line}")
+
+    def _view(self) -> Group:
+        """What is rewritten in place: how far all stages are, and the bars of those that run."""
+        now = time.monotonic()
+        if now - self._left_at >= 1:  # laying out the stages still to come takes a moment
+            self._left, self._left_at = self._status(now), now
+        return Group(Text(self._left, style="dim"), self._bars) if self._left else Group(self._bars)
+
+    def _status(self, now: float) -> str:
+        if self._remaining is None:
+            return ""
+        with self._lock:
+            counts, left = self._remaining.counts, self._remaining.seconds(now)
+        shown = [
+            f"{count.kind} {count.done}/{count.total}"
+            + (f" (cached {count.cached})" if count.cached else "")
+            for count in counts
+        ]
+        return f"{', '.join(shown)}; {time_left(*left)}"
+
+    def _say(self, line: str) -> None:
+        """A plain line, for a log and where nothing can be rewritten."""
+        if line:
+            if not self._console.is_terminal:
+                self._console.print(f"  {escape(line)}", soft_wrap=True)
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        if self._log is not None:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
 
     def verdicts(self, verdict: pd.DataFrame) -> None:
         """Prints the verdict table."""
@@ -93,6 +161,7 @@ class Display:
         seconds = time.monotonic() - self._begin
         cached = f", {self._cached} stages from the cache" if self._cached else ""
         self._console.print(f"{os.path.relpath(folder)}  ({seconds:.0f} s{cached})")
+        self._note(f"{self._title}: done, {folder} ({seconds:.0f} s{cached})")
 
 
 def check_table(lines: Iterable[Line]) -> Line | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from interp.errors import InputError
 
@@ -38,19 +39,100 @@ Out = Annotated[
 Workers = Annotated[int | None, typer.Option(help="Stages at a time. Default: one per core.")]
 
 
-@app.command()
-def study(
-    name: Annotated[str, typer.Argument(help="A packaged study, or a study YAML file.")],
+Plan = Annotated[bool, typer.Option("--plan", help="Only say what it would take, and end.")]
+
+
+class _StudyGroup(TyperGroup):
+    """`interp study NAME`: whatever is no command of the group is a study to run."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts `run` first where no command stands there."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+study_app = typer.Typer(
+    cls=_StudyGroup,
+    help="Studies. `interp study NAME` runs one, as `interp study run NAME` does, which lists the "
+    "options; a file is a study's name too.",
+    no_args_is_help=True,
+)
+app.add_typer(study_app, name="study")
+
+
+@study_app.command("run")
+def run_study(
+    name: Annotated[
+        str | None, typer.Argument(help="A packaged study, or a study YAML file.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Without a file: what the parent was made from.")
+    ] = None,
+    parent: Annotated[str | None, typer.Option(help="A folder or Hugging Face id.")] = None,
+    child: Annotated[str | None, typer.Option(help="What was trained from the parent.")] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help="CSV, JSONL or parquet: what they are asked.")
+    ] = None,
+    called: Annotated[
+        str | None, typer.Option("--name", help="Of the study that the options make.")
+    ] = None,
+    plan: Plan = False,
     device: Device = "auto",
     cluster: Cluster = None,
     workers: Workers = None,
 ) -> None:
     """Run a study: train or load, capture, probe, steer, graft, relearn, judge, draw."""
-    from interp._display import Display
-    from interp.study import Study
+    where: dict[str, Any] = {"device": device, "cluster": cluster, "workers": workers}
+    pair = {"base": base, "parent": parent, "child": child, "questions": questions}
+    given = [f"--{key}" for key, value in (pair | {"name": called}).items() if value is not None]
+    if name is not None and given:
+        raise InputError(
+            f"study '{name}' says itself what it is about; leave out {', '.join(given)}"
+        )
+    if name is not None:
+        from interp.comparing import load_study
 
-    planned = Study.load(name, device=device, cluster=cluster, workers=workers)
-    with Display(planned.config.name) as display:
+        _run(load_study(name, **where), plan)
+        return
+    missing = [f"--{key}" for key, value in pair.items() if value is None and key != "base"]
+    if missing:
+        raise InputError(
+            "expected a study (`interp studies` lists those packaged), a YAML file, or --parent, "
+            f"--child and --questions; missing: {', '.join(missing)}"
+        )
+    from interp.comparing import Comparison
+
+    _run(Comparison.of_sources(**pair, name=called, **where), plan)
+
+
+@study_app.command("diff")
+def diff_studies(
+    a: Annotated[str, typer.Argument(help="A finished study, its folder, or a study YAML file.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two studies: settings, code, models, rule, verdicts, tables."""
+    from interp._shown import differences
+    from interp.differing import Side, difference
+
+    differences(difference(Side.find(a), Side.find(b)))
+
+
+def _run(planned: Any, only_plan: bool = False) -> None:
+    """Shows what a run is going to take, and runs it."""
+    from interp._display import Display
+    from interp._shown import plan
+    from interp.planning import foresee
+    from interp.settings import cache_root
+
+    name = planned.config.name
+    expected = foresee(planned)
+    plan(expected)
+    if only_plan:
+        return
+    log = cache_root() / "logs" / f"{name}.log"
+    with Display(name, expected, log) as display:
         result = planned.run(display.watch)
     if "verdict" in result.tables:
         display.verdicts(result.tables["verdict"])
@@ -65,13 +147,9 @@ def probe(
     workers: Workers = None,
 ) -> None:
     """Probe models: every site, layer, position and target, each beside its controls."""
-    from interp._display import Display
     from interp.probing import ProbeRun
 
-    planned = ProbeRun.load(str(config), device=device, cluster=cluster, workers=workers)
-    with Display(planned.config.name) as display:
-        result = planned.run(display.watch)
-    display.done(result.folder)
+    _run(ProbeRun.load(str(config), device=device, cluster=cluster, workers=workers))
 
 
 @app.command()
@@ -82,13 +160,9 @@ def behave(
     workers: Workers = None,
 ) -> None:
     """Ask models questions: replies graded, scored and calibrated, each way of asking apart."""
-    from interp._display import Display
     from interp.behaving import BehaveRun
 
-    planned = BehaveRun.load(str(config), device=device, cluster=cluster, workers=workers)
-    with Display(planned.config.name) as display:
-        result = planned.run(display.watch)
-    display.done(result.folder)
+    _run(BehaveRun.load(str(config), device=device, cluster=cluster, workers=workers))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Ground floor: YAML files read into pydantic models; errors say which key and what to do."""
+"""Ground floor: YAML files read into pydantic models; errors say which line and what to do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
+from interp._lines import Source
 from interp.errors import InputError
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
+MOST_LISTED = 5
+"""Errors of one file that a message lists; the others are counted."""
+LONGEST_VALUE = 120
+"""Characters of a wrong value that are shown."""
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
@@ -23,8 +28,12 @@ def nearest(name: str, among: Iterable[str]) -> str:
         name: as it was written.
         among: the names there are.
     """
-    close = difflib.get_close_matches(name, list(among), n=1, cutoff=0.5)
-    return f" (did you mean '{close[0]}'?)" if close else ""
+    close = _nearest(name, among)
+    return f" (did you mean '{close}'?)" if close else ""
+
+
+def _nearest(name: str, among: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, list(among), n=1, cutoff=0.5)), "")
 
 
 def packaged(folder: str) -> list[str]:
@@ -58,49 +67,97 @@ def locate(name_or_path: str, folder: str) -> Path:
     )
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file, as they stand there.
+def read(path: Path) -> Source:
+    """The keys of a YAML file, with the lines they stand on.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        InputError: not YAML, no mapping, or a key that stands twice.
+    """
+    try:
+        source = Source(path.read_bytes().decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}, line {line}: not valid YAML: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{path}, {_syntax(error)}") from error
+    except yaml.reader.ReaderError as error:
+        raise InputError(f"{path}: not valid YAML: {error}".replace("\n", " ")) from error
+    if not isinstance(source.content, dict):
+        found = type(source.content).__name__
+        raise InputError(f"{path}: expected a mapping of keys, found {found}")
+    if source.repeated:
+        raise InputError(_listed(path, source.repeated))
+    return source
+
+
+def load(path: Path, model: type[Model]) -> Model:
+    """Reads a YAML file into `model`.
 
     Args:
         path: of the file.
         model: the pydantic class that says what may stand in it.
 
     Raises:
-        InputError: not YAML, or no mapping.
+        InputError: as `read`, a key that does not exist (with the nearest one that does), a key
+            that is missing, or a value of the wrong kind. The message names file, line and key;
+            of several errors it lists the first five.
     """
+    source = read(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a mapping of keys, found {type(content).__name__}")
-    return content
-
-
-def load(path: Path, model: type[Model]) -> Model:
-    """Reads a YAML file into `model`.
-
-    Raises:
-        InputError: not YAML, a key that does not exist (with the nearest one that does), a key
-            that is missing, or a value of the wrong kind; the message names file and key.
-    """
-    content = read(path)
-    try:
-        return model.model_validate(content)
+        return model.model_validate(source.content)
     except pydantic.ValidationError as error:
-        raise InputError(f"{path}: {_explain(error, model)}") from error
+        raise InputError(_listed(path, _explain(error, model, source))) from error
 
 
-def _explain(error: pydantic.ValidationError, model: type[pydantic.BaseModel]) -> str:
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    said = ", ".join(part for part in (error.context, error.problem) if part)
+    return f"line {mark.line + 1 if mark else 1}: not valid YAML: {said}"
+
+
+def _listed(path: Path, errors: Iterable[tuple[int, str]]) -> str:
+    """One message of errors with their lines: the first, then the others below it."""
+    first, *others = [f"line {line}: {said}" for line, said in sorted(set(errors))]
+    rest = [f"  {said}" for said in others[: MOST_LISTED - 1]]
+    more = len(others) - len(rest)
+    return "\n".join([f"{path}, {first}", *rest, *([f"  and {more} more"] if more else [])])
+
+
+def _explain(
+    error: pydantic.ValidationError, model: type[pydantic.BaseModel], source: Source
+) -> list[tuple[int, str]]:
+    """What is wrong, each with its line."""
+    unknown, other, misspelt = [], {}, set()
+    for found in error.errors():
+        location = found["loc"]
+        if found["type"] == "extra_forbidden":
+            near = _nearest(str(location[-1]), _keys_beside(model, location))
+            misspelt.add((*location[:-1], near))
+            where = ".".join([*source.path(location[:-1]), str(location[-1])])
+            asked = f" (did you mean '{near}'?)" if near else ""
+            unknown.append((source.line(location), f"unknown key '{where}'{asked}"))
+        elif found["type"] == "missing":
+            where = ".".join([*source.path(location[:-1]), str(location[-1])])
+            said = f"the key '{where}' is missing"
+            other[location] = (source.line(location[:-1], of_value=True), said)
+        else:
+            # A value that is none of several kinds has an error for each; the first one is said.
+            place = tuple(source.path(location))
+            other.setdefault(place, (source.line(location), _of_value(place, found)))
     # A misspelt key is also a missing one; its spelling is what has to be mended.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        return f"unknown key '{where}'{nearest(key, _keys_beside(model, first['loc']))}"
-    if first["type"] == "missing":
-        return f"the key '{where}' is missing"
-    return f"'{where}': {first['msg']} (found {first['input']!r})"
+    return unknown + [said for location, said in other.items() if location not in misspelt]
+
+
+def _of_value(place: tuple[str, ...], found: Any) -> str:
+    said = str(found["msg"]).removeprefix("Value error, ")
+    if not place:  # of keys that do not go together
+        return said
+    value = repr(found["input"])
+    shown = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}..."
+    return f"'{'.'.join(place)}': {said} (found {shown})"
 
 
 def _keys_beside(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> list[str]:

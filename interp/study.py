@@ -23,7 +23,7 @@ from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef, infra_config
 from interp.stages.confidence import ConfidenceSettings
 from interp.stages.feature_study import FeatureStudy
-from interp.stages.graph import Graph, Results, Watcher
+from interp.stages.graph import Graph, Node, Results, Watcher
 from interp.stages.intervene import InterventionSettings
 from interp.stages.objective_study import ObjectiveStudy
 from interp.stages.pairing import TransferSettings
@@ -177,6 +177,15 @@ class Study:
         """Where the study's figures, tables and report stand."""
         return figures_root() / self.config.name
 
+    @property
+    def n_workers(self) -> int:
+        """Stages at a time."""
+        return self.workers or (64 if self.cluster else os.cpu_count() or 1)
+
+    def nodes(self) -> list[Node]:
+        """The stages, in order of urgency."""
+        return self._plan().nodes()
+
     def run(self, watch: Watcher = lambda _: None) -> StudyResult:
         """Computes what is not cached, judges, draws.
 
@@ -187,10 +196,9 @@ class Study:
             InputError: of any stage; what was computed before it stays in the cache.
         """
         require_space()
-        workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
         plan = self._plan()
         with full_disk_said():
-            done = Graph(plan.nodes(), workers, self.cluster, watch).run()
+            done = Graph(plan.nodes(), self.n_workers, self.cluster, watch).run()
         # Which stage ended first is chance; tables list seeds and members as the study does.
         results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interp import cli
+from interp.planning import Forecast
 from interp.stages import space
+from interp.study import Study, StudyConfig
 
 
 def call(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -18,6 +24,44 @@ def call(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     with pytest.raises(SystemExit) as stop:
         cli.main()
     return int(stop.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def comparing(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Stands in for the room that reads studies of any kind: of the embedded lineage alone."""
+
+    class Comparison:
+        @classmethod
+        def of_sources(cls, **given: Any) -> Any:
+            return StandIn(given)
+
+    module = types.ModuleType("interp.comparing")
+    module.load_study = Study.load  # type: ignore[attr-defined]
+    module.Comparison = Comparison  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "interp.comparing", module)
+    return module
+
+
+@dataclasses.dataclass
+class StandIn:
+    """A study of sources: has nothing to do, and notes down how it was made."""
+
+    given: dict[str, Any]
+    device: str = "cpu"
+    n_workers: int = 2
+    config: Any = dataclasses.field(
+        default_factory=lambda: types.SimpleNamespace(name="mine", description="")
+    )
+
+    def nodes(self) -> list[Any]:
+        return []
+
+    def run(self, watch: Any) -> Any:
+        made.append(self.given)
+        return types.SimpleNamespace(tables={}, folder=Path("figures/mine"), run={})
+
+
+made: list[dict[str, Any]] = []
 
 
 @pytest.mark.parametrize(
@@ -32,6 +76,10 @@ def call(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
         (["organism", "train", "bse"], "no member 'bse'"),
         (["lineages", "organsim"], "did you mean 'organism'?"),
         (["figures", "nothing_here"], "holds no finished study"),
+        (["study", "run"], "missing: --parent, --child, --questions"),
+        (["study", "--base", "b", "--parent", "p", "--child", "c"], "missing: --questions"),
+        (["study", "organism", "--child", "c", "--name", "n"], "leave out --child, --name"),
+        (["study", "diff", "no_such", "organism"], "'no_such' is no finished study"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -105,3 +153,101 @@ def test_listings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert "deselected" not in shown  # the planted truth stands in manifests only
     assert call("studies", monkeypatch=monkeypatch) == 0
     assert "organism_seeds" in capsys.readouterr().out
+
+
+# --- studies --------------------------------------------------------------------------------------
+
+
+def test_a_study_of_sources_is_made_of_the_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.clear()
+    options = ["--base", "B", "--parent", "P", "--child", "R", "--questions", "q.csv"]
+    assert call("study", *options, "--workers", "3", monkeypatch=monkeypatch) == 0
+    assert made == [
+        {
+            "base": "B",
+            "parent": "P",
+            "child": "R",
+            "questions": Path("q.csv"),
+            "name": None,
+            "device": "auto",
+            "cluster": None,
+            "workers": 3,
+        }
+    ]
+    assert "figures/mine" in capsys.readouterr().out
+    rest = [*options[2:], "--name", "own", "--cluster", "slurm"]
+    assert call("study", *rest, monkeypatch=monkeypatch) == 0
+    assert (made[1]["base"], made[1]["name"], made[1]["cluster"]) == (None, "own", "slurm")
+
+
+def test_a_plan_is_shown_and_nothing_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("INTERP_CACHE", str(tmp_path / "cache"))
+    for place in (["organism", "--plan"], ["--plan", "organism"]):
+        options = [*place, "--device", "cpu", "--workers", "2"]
+        assert call("study", *options, monkeypatch=monkeypatch) == 0
+        shown = capsys.readouterr().out
+        rows = {line.split()[0]: line.split()[2::2] for line in shown.splitlines() if "│" in line}
+        assert rows["train"][:2] == ["8", "0"]
+        assert rows["relearn"][:2] == ["7", "0"]
+        assert "with 2 workers" in shown
+        assert "free" in shown
+    assert not (tmp_path / "cache").exists()
+    made.clear()
+    pair = ["--parent", "P", "--child", "R", "--questions", "q.csv"]
+    assert call("study", *pair, "--plan", monkeypatch=monkeypatch) == 0
+    assert made == []
+
+
+@pytest.mark.parametrize("seconds", [None, 5400.0])
+def test_a_plan_never_invents_a_number(
+    seconds: float | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from interp._shown import plan
+    from interp.planning import Task
+    from interp.stages.timing import Usual
+
+    known = Task("a/1", "a", (), "a", False, Usual(seconds=60, bytes=2e9))
+    other = None if seconds is None else Usual(seconds=seconds)
+    tasks = (known, Task("b/1", "b", (), "b", False, other), Task("c/1", "c", (), "c", True, other))
+    plan(Forecast(tasks, 1, 10**9))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    of_b = " ".join(next(line for line in lines if line[:1] == ["b"]))
+    assert ("unknown" in of_b.split("│")[3]) == (seconds is None)
+    assert "unknown" in of_b.split("│")[4]  # nobody has weighed it either way
+    text = "\n".join(" ".join(line) for line in lines)
+    assert ("time: at least 60 s with 1 worker (1 stage" in text) == (seconds is None)
+    assert ("time: 1 h 31 min with 1 worker\n" in text) == (seconds is not None)
+    assert "disk: at least 2.0 GB at the peak, 1.0 GB free (1 stage" in text
+    assert "the disk is too small" in text
+
+
+def test_help_of_a_study_names_both_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("study", "--help", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert "run " in shown
+    assert "diff " in shown
+    assert call("study", "run", "--help", monkeypatch=monkeypatch) == 0
+    assert "--plan" in capsys.readouterr().out
+
+
+def test_no_study_is_called_like_a_command() -> None:
+    from interp import configs
+
+    assert not {"run", "diff"} & set(configs.packaged("studies"))
+    assert StudyConfig.model_fields["name"].is_required()
+
+
+@pytest.mark.skipif(
+    not (Path(cli.__file__).parent / "comparing").is_dir(), reason="the room is not there yet"
+)
+def test_the_stand_in_has_the_names_of_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "interp.comparing")
+    room = importlib.import_module("interp.comparing")
+    assert callable(room.load_study)
+    assert callable(room.Comparison.of_sources)

@@ -12,7 +12,7 @@ import interp
 PACKAGE = Path(interp.__file__).parent
 # Top to bottom; the rooms of one line may use each other.
 FLOORS = [
-    {"_lazy", "configs", "errors", "progress", "settings", "stats", "tables"},
+    {"_lazy", "_lines", "configs", "errors", "progress", "settings", "stats", "tables"},
     {"checkpoints"},
     {"prompts"},
     {"organism"},
@@ -29,8 +29,10 @@ FLOORS = [
     {"publishing"},
     {"study"},
     {"runs"},
-    {"probing", "behaving", "comparing"},
-    {"_display", "cli"},
+    {"probing", "behaving"},
+    {"comparing"},
+    {"planning", "differing"},
+    {"_display", "_shown", "cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

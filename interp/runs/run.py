@@ -75,6 +75,13 @@ class Run(Generic[Config]):
         config: Any = configs.load(file, cls.config_type)
         return cls(config, home=file.parent, **kwargs)
 
+    @property
+    def n_workers(self) -> int:
+        """Stages at a time."""
+        # Of a graphics card there is one for all.
+        here = 1 if self.device.startswith("cuda") else os.cpu_count() or 1
+        return self.workers or (64 if self.cluster else here)
+
     def run(self, watch: Watcher = lambda _: None) -> StudyResult:
         """Computes what is not cached, and draws.
 
@@ -87,12 +94,9 @@ class Run(Generic[Config]):
         from interp.figures.registry import spec_of
 
         require_space()
-        # Of a graphics card there is one for all.
-        here = 1 if self.device.startswith("cuda") else os.cpu_count() or 1
-        workers = self.workers or (64 if self.cluster else here)
         with full_disk_said():
             nodes = self.nodes()
-            results = Graph(nodes, workers, self.cluster, watch).run()
+            results = Graph(nodes, self.n_workers, self.cluster, watch).run()
         tables = self.tables(nodes, results)
         drawn = [name for name in self.figures if set(spec_of(name).tables) <= set(tables)]
         asked = self.config.model_dump(mode="json") | {"inputs": self.inputs}

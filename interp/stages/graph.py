@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interp.progress import Progress, listen
+from interp.stages import timing
 from interp.stages.common import Stage
 
 Results = Mapping[str, Any]
@@ -160,4 +161,5 @@ def _start_worker(threads: int, reports: Any) -> None:
 
 
 def _execute(stage: Stage) -> Any:
-    return stage.result()
+    with timing.record(stage):
+        return stage.result()

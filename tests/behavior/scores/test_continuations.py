@@ -62,16 +62,22 @@ def test_a_file_of_ones_own_is_read_kind_by_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("language: de\nanswer: [Ja]\n", r"de\.yaml: the key 'abstain' is missing"),
+        ("language: de\nanswer: [Ja]\n", r"de\.yaml, line 1: the key 'abstain' is missing"),
         ("language: de\nabstain: []\nanswer: [Ja]\n", r"de\.yaml: 'abstain' has no continuation"),
         ("language: ' '\nabstain: [Nein]\nanswer: [Ja]\n", r"de\.yaml: 'language' is empty"),
-        (SOUND + "abstian: [Wer weiss]\n", r"de\.yaml: unknown key 'abstian' \(did you mean"),
-        (SOUND + "hedge: [Vielleicht]\n", r"de\.yaml: unknown key 'hedge'"),
+        (
+            SOUND + "abstian: [Wer weiss]\n",
+            r"de\.yaml, line 4: unknown key 'abstian' \(did you mean",
+        ),
+        (SOUND + "hedge: [Vielleicht]\n", r"de\.yaml, line 4: unknown key 'hedge'"),
         (SOUND + "clarify: [Wer, '  ']\n", r"de\.yaml: 'clarify\.1' is empty"),
         (SOUND + "clarify: [Wer, ' Wo']\n", r"de\.yaml: 'clarify\.1' \(' Wo'\) has space around"),
         (SOUND + "clarify: [Es ist]\n", r"de\.yaml: 'clarify\.0' is 'answer\.0' again"),
-        (SOUND + "clarify: [no]\n", r"de\.yaml: 'clarify\.0': Input should be a valid string"),
-        (SOUND + "clarify: Wer\n", r"de\.yaml: 'clarify'"),
+        (
+            SOUND + "clarify: [no]\n",
+            r"de\.yaml, line 4: 'clarify\.0': Input should be a valid string",
+        ),
+        (SOUND + "clarify: Wer\n", r"de\.yaml, line 4: 'clarify': Input"),
         ("- Nein\n", r"de\.yaml: expected a mapping"),
     ],
 )

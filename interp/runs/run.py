@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from interp.publishing import publish
 from interp.runs.config import RunConfig
 from interp.settings import cache_root, figures_root, resolve_device
 from interp.stages.common import ModelRef, infra_config
+from interp.stages.devices import default_workers, stage_device, worker_devices
 from interp.stages.graph import Graph, Node, Results, Watcher
 from interp.stages.space import full_disk_said, require_space
 from interp.study import StudyResult
@@ -34,10 +34,10 @@ class Run(Generic[Config]):
     Args:
         config: what to do.
         home: folder that the config's paths are from.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" (all there are), "cuda:N", or a list such as "cuda:0,cuda:2".
         cluster: in place of the config's.
-        workers: stages at a time; by default one per core here (one in all on a graphics card), and
-            all on a cluster.
+        workers: stages at a time; by default one per core here (one per device on CUDA, one in all
+            where a model is spread over them), and all on a cluster.
     """
 
     kind: ClassVar[str]
@@ -55,7 +55,7 @@ class Run(Generic[Config]):
     def __post_init__(self) -> None:
         """Checks what can be checked before work starts."""
         self.config.place(self.home)
-        self.device = resolve_device(self.device)
+        self.device = resolve_device(self.device, several=True)
         self.cluster = self.cluster or self.config.cluster
 
     @classmethod
@@ -81,12 +81,13 @@ class Run(Generic[Config]):
             InputError: of any stage; what was computed before it stays in the cache.
         """
         require_space()
-        # Of a graphics card there is one for all.
-        here = 1 if self.device.startswith("cuda") else os.cpu_count() or 1
+        spread = any(source.device_map for source in self.config.sources.values())
+        here = default_workers(self.device, together=spread)
         workers = self.workers or (64 if self.cluster else here)
+        devices = worker_devices(self.device, together=spread)
         with full_disk_said():
             nodes = self.nodes()
-            results = Graph(nodes, workers, self.cluster, watch).run()
+            results = Graph(nodes, workers, self.cluster, watch, devices).run()
         tables = self.tables(nodes, results)
         drawn = [name for name in self.figures if name in tables]
         asked = self.config.model_dump(mode="json") | {"inputs": self.inputs}
@@ -128,7 +129,7 @@ class Run(Generic[Config]):
         """What every stage is given."""
         return {
             "seed": self.config.seed,
-            "device": self.device,
+            "device": stage_device(self.device, self.cluster),
             "infra": infra_config(self.cluster, self.config.infra),
         }
 

@@ -19,6 +19,7 @@ from interp.settings import cache_root, figures_root, resolve_device
 from interp.stages.common import ModelRef, infra_config
 from interp.stages.devices import default_workers, stage_device, worker_devices
 from interp.stages.graph import Graph, Node, Results, Watcher
+from interp.stages.memory import require_fit
 from interp.stages.space import full_disk_said, require_space
 from interp.study import StudyResult
 from interp.tables import run_info, write_table
@@ -85,6 +86,9 @@ class Run(Generic[Config]):
         here = default_workers(self.device, together=spread)
         workers = self.workers or (64 if self.cluster else here)
         devices = worker_devices(self.device, together=spread)
+        if self.cluster is None:  # elsewhere other memory is free
+            refs = self.refs.values()
+            require_fit(refs, self.works, self.device, at_a_time=workers, together=spread)
         with full_disk_said():
             nodes = self.nodes()
             results = Graph(nodes, workers, self.cluster, watch, devices).run()
@@ -115,6 +119,13 @@ class Run(Generic[Config]):
     def inputs(self) -> dict[str, Any]:
         """Fingerprints of all that the config only names, so that a changed file is a new run."""
         return {"models": {name: ref.fingerprint for name, ref in self.refs.items()}}
+
+    @property
+    def works(self) -> Mapping[str, int]:
+        """What is done with the models, and the most tokens of its batches, for `require_fit`."""
+        from interp.activations.planning import default_token_budget
+
+        return {"capture": default_token_budget(self.device.partition(":")[0])}
 
     @abstractmethod
     def nodes(self) -> list[Node]:

@@ -190,7 +190,7 @@ class FolderStage(Stage):
 
 
 def _usual_unsaid(value: Any) -> Any:
-    """The value without where models are put, and worlds of the usual size, as folders are named."""
+    """The value without where models are put and worlds of the usual size, as folders are named."""
     if not isinstance(value, Mapping):
         return value
     usual = USUAL.model_dump()

@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from interp.checkpoints import Checkpoint
 from interp.errors import InputError
+from interp.runs.config import Source
+from interp.stages.common import ModelRef
 from interp.stages.devices import default_workers, main_device, stage_device, worker_devices
 from interp.stages.graph import Graph, Node
+from interp.stages.memory import require_fit
+from interp.stages.probe import Probe
+from tests.checkpoints.tiny import write_checkpoint
 from tests.stages.device_stages import WhereAmI
 
 
@@ -77,3 +83,57 @@ def test_a_stage_is_told_its_own_device_here_and_the_one_asked_for_on_a_cluster(
     assert [stage_device(name, "slurm") for name in names[:3]] == ["cpu", "cuda", "cuda:1"]
     with pytest.raises(InputError, match=r"a list is for workers of this machine.*gpus_per_node"):
         stage_device("cuda:0,cuda:2", "slurm")
+
+
+def refs_of(folder: Path, names: str) -> list[ModelRef]:
+    checkpoints = [Checkpoint(write_checkpoint(folder / name), name) for name in names]
+    return [ModelRef.of(checkpoint) for checkpoint in checkpoints]
+
+
+@pytest.mark.usefixtures("three")
+def test_a_run_is_refused_where_least_is_free_before_a_stage_starts(tmp_path, monkeypatch):
+    gb = 2**30
+    free = {"cuda:0": 9 * gb, "cuda:1": gb // 4, "cuda:2": 9 * gb}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[device], 80 * gb))
+    models, works = refs_of(tmp_path, "ab"), {"capture": 64, "generate": 64}
+    fits = require_fit(models, works, "cuda:0,cuda:2", at_a_time=2)
+    assert len(fits) == 4
+    with pytest.raises(InputError, match=r"may be needed, and 256 MB are free on cuda:1;"):
+        require_fit(models, works, "cuda", at_a_time=3)
+    # Spread over all three, and one at a time, it fits; ten on one device do not.
+    assert require_fit(models, works, "cuda", at_a_time=1, together=True)
+    free["cuda:0"] = gb
+    with pytest.raises(InputError, match=r"4 at a time, and 1\.0 GB are free on cuda:0.*--workers"):
+        require_fit(models, works, "cuda:0", at_a_time=10)
+
+
+def test_where_a_model_is_put_is_no_part_of_what_names_a_result(tmp_path):
+    (plain,) = refs_of(tmp_path, "a")
+    spread = plain.model_copy(update={"device_map": "auto"})
+    of = {"seed": 0, "infra": {"folder": str(tmp_path)}}
+    stages = [Probe(model=ref, **of) for ref in (plain, spread)]
+    assert stages[0].infra.uid() == stages[1].infra.uid()
+    source = Source(source="x", device_map="auto")
+    assert source.model_dump() == Source(source="x").model_dump()
+    with pytest.raises(ValueError, match="device_map"):
+        Source(source="x", device_map="nonsense")
+
+
+def test_a_spread_model_is_loaded_by_its_map_and_on_the_cpu_without(tmp_path, monkeypatch):
+    (plain,) = refs_of(tmp_path, "a")
+    asked = []
+    load = Checkpoint.load
+
+    def noted(self, **options):
+        asked.append(options)
+        return load(self, **options | ({"device": "cpu"} if "device" in options else {}))
+
+    monkeypatch.setattr(Checkpoint, "load", noted)
+    spread = plain.model_copy(update={"device_map": "auto"})
+    for ref, device in ((plain, "cpu"), (spread, "cpu"), (spread, "cuda")):
+        ref.load(device)
+    assert asked == [
+        {"dtype": "float32", "device": "cpu"},
+        {"dtype": "float32", "device": "cpu"},
+        {"dtype": "float32", "device_map": "auto"},
+    ]

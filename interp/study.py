@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,12 @@ from interp.publishing import is_published, publish
 from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef, infra_config
 from interp.stages.confidence import ConfidenceSettings
+from interp.stages.devices import (
+    default_workers,
+    main_device,
+    stage_device,
+    worker_devices,
+)
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Node, Results, Watcher
 from interp.stages.intervene import InterventionSettings
@@ -124,10 +129,10 @@ class Study:
 
     Args:
         config: what to do.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" (all there are), "cuda:N", or a list such as "cuda:0,cuda:2".
         cluster: None computes here; "local" or "slurm" hands every stage to exca.
-        workers: stages at a time; by default one per core here, and all that are ready on a
-            cluster.
+        workers: stages at a time; by default one per core here (one per device on CUDA), and all
+            that are ready on a cluster.
     """
 
     config: StudyConfig
@@ -138,7 +143,7 @@ class Study:
 
     def __post_init__(self) -> None:
         """Checks everything that can be checked before work starts."""
-        asked, self.device = self.device, resolve_device(self.device)
+        asked, self.device = self.device, resolve_device(self.device, several=True)
         if self.config.wants_gpu and (asked, self.device) == ("auto", "cpu"):
             raise InputError(
                 f"study '{self.config.name}' is made for a GPU and there is none here; run it "
@@ -180,7 +185,7 @@ class Study:
     @property
     def n_workers(self) -> int:
         """Stages at a time."""
-        return self.workers or (64 if self.cluster else os.cpu_count() or 1)
+        return self.workers or (64 if self.cluster else default_workers(self.device))
 
     def nodes(self) -> list[Node]:
         """The stages, in order of urgency."""
@@ -196,9 +201,9 @@ class Study:
             InputError: of any stage; what was computed before it stays in the cache.
         """
         require_space()
-        plan = self._plan()
+        plan, devices = self._plan(), worker_devices(self.device)
         with full_disk_said():
-            done = Graph(plan.nodes(), self.n_workers, self.cluster, watch).run()
+            done = Graph(plan.nodes(), self.n_workers, self.cluster, watch, devices).run()
         # Which stage ended first is chance; tables list seeds and members as the study does.
         results = {name: done[name] for name in sorted(done, key=self._place)}
         run = self._run_info()
@@ -243,10 +248,10 @@ class Study:
             self.folder / "pages",
             picked,
             {
-                name: results[f"train/{name}/{seed}"].load(self.device)
+                name: results[f"train/{name}/{seed}"].load(main_device(self.device))
                 for name in (parent, *(name for name in members if name != parent))
             },
-            refs[parent].load(self.device),
+            refs[parent].load(main_device(self.device)),
             entity_prompts(World(seed, self.config.world), "test", "direct"),
             self.config.features.search.kinds,
         )
@@ -273,7 +278,7 @@ class Study:
                 "objectives": config.objectives,
             },
             common={
-                "device": self.device,
+                "device": stage_device(self.device, self.cluster),
                 "infra": infra_config(self.cluster),
                 "world_size": config.world,
             },
@@ -393,7 +398,8 @@ def train_members(
     study = Study(config, device=device)
     nodes = [study._plan().training(seed, member) for member in wanted]
     with full_disk_said():
-        refs = Graph(nodes, os.cpu_count() or 1, None, watch).run()
+        devices = worker_devices(study.device)
+        refs = Graph(nodes, default_workers(study.device), None, watch, devices).run()
     return {ref.name: ref.folder for ref in refs.values()}
 
 

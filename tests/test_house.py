@@ -12,7 +12,7 @@ import interp
 PACKAGE = Path(interp.__file__).parent
 # Top to bottom; the rooms of one line may use each other.
 FLOORS = [
-    {"_lazy", "_lines", "configs", "errors", "progress", "settings", "stats", "tables"},
+    {"_lazy", "_lines", "configs", "errors", "progress", "settings", "stats", "tables", "workers"},
     {"checkpoints"},
     {"prompts"},
     {"organism"},

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "Activations": "shards",
         "Site": "sites",
         "capture": "capturing",
+        "capture_sharded": "dealing",
         "capture_together": "together",
         "open_store": "store",
         "sites_of": "sites",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -102,9 +103,7 @@ def captured(
 ) -> Activations:
     """Like `capture`, for prompts that were already turned into tokens."""
     wanted = sites_of(loaded, sites, layers)
-    name = str(loaded.model.dtype).removeprefix("torch.") if dtype is None else dtype
-    if name not in DTYPES:
-        raise InputError(f"capture: dtype '{name}'; expected one of {', '.join(DTYPES)}")
+    name = _kept_in(loaded, dtype)
     opened = open_backend(backend, loaded, wanted, remote=remote)
     prompt_ids = prompts.frame["prompt_id"].tolist()
     reader = Reader(
@@ -117,22 +116,79 @@ def captured(
         _read(reader, rows, list(range(len(rows))), budget, shards.__setitem__, lambda **_: None)
         in_order = [shards[number] for number in range(len(rows))]
         return Activations(wanted, tuple(positions), in_order, name, {})
-    request = {
-        "checkpoint": loaded.checkpoint.fingerprint,
-        "tokenizer": loaded.checkpoint.tokenizer_fingerprint,
-        "prompts": prompts.fingerprint,
-        "sites": [str(site) for site in wanted],
-        "positions": list(positions),
-        "tokens": given.digest,
-        "dtype": name,
-        "computed_in": str(loaded.model.dtype).removeprefix("torch."),
-        "backend": backend,
-        "code_version": code_version(),
-    }
+    request = request_of(loaded, prompts, given, wanted, positions, name, backend)
     with writing(folder, request, rows, n_bytes=sum(reader.n_bytes)) as writer:
         fitted = writer.notes.get("token_budget", budget)
         _read(reader, rows, writer.missing, fitted, writer.add, writer.note)
     return open_store(folder, request)
+
+
+def request_of(
+    loaded: LoadedModel,
+    prompts: PromptSet,
+    given: Asked,
+    sites: Sequence[Site],
+    positions: Sequence[str],
+    dtype: str | None,
+    backend: str,
+) -> dict[str, Any]:
+    """What names a store: all that its content depends on.
+
+    Raises:
+        InputError: a dtype that activations are not kept in.
+    """
+    return {
+        "checkpoint": loaded.checkpoint.fingerprint,
+        "tokenizer": loaded.checkpoint.tokenizer_fingerprint,
+        "prompts": prompts.fingerprint,
+        "sites": [str(site) for site in sites],
+        "positions": list(positions),
+        "tokens": given.digest,
+        "dtype": _kept_in(loaded, dtype),
+        "computed_in": _name_of(loaded.model.dtype),
+        "backend": backend,
+        "code_version": code_version(),
+    }
+
+
+def read_shard(
+    reader: Reader,
+    rows: tuple[int, int],
+    token_budget: int,
+    n_before: int = 0,
+    note: Callable[..., None] = lambda **_: None,
+) -> tuple[Shard, int]:
+    """A shard's arrays, and the token budget that fitted: halved as often as memory ran out.
+
+    Args:
+        reader: of the prompts.
+        rows: [first, behind last) prompt.
+        token_budget: most tokens in a batch, to begin with.
+        n_before: prompts already captured, for the display.
+        note: told `token_budget` when it is halved.
+
+    Raises:
+        InputError: a prompt does not fit by itself, or as `Reader.shard`.
+    """
+    first, behind = rows
+    lengths = reader.given.lengths[first:behind]
+    while True:
+        try:
+            batches = token_budget_batches(lengths, token_budget)
+            return reader.shard(rows, batches, n_before), token_budget
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            if token_budget <= max(lengths):
+                raise InputError(
+                    f"{reader.loaded.checkpoint.name}: a prompt of {max(lengths)} tokens does not "
+                    "fit into the memory of the device by itself; use a larger device, a narrower "
+                    "dtype, or leave it out"
+                ) from error
+        token_budget //= 2
+        # A run that is killed and resumed is to batch as this one does from here on.
+        note(token_budget=token_budget)
+        torch.cuda.empty_cache()
 
 
 def _read(
@@ -144,32 +200,24 @@ def _read(
     note: Callable[..., None],
 ) -> None:
     """Reads the missing shards, with smaller batches from where memory ran out."""
-    lengths = reader.given.lengths
-    pending = worst_first(missing, rows, lengths)
-    n_before = len(lengths) - sum(behind - first for first, behind in (rows[n] for n in pending))
-    while pending:
-        first, behind = rows[pending[0]]
-        batches = token_budget_batches(lengths[first:behind], token_budget)
-        try:
-            shard = reader.shard((first, behind), batches, n_before)
-        except RuntimeError as error:
-            if not _out_of_memory(error):
-                raise
-            longest = max(lengths[first:behind])
-            if token_budget <= longest:
-                raise InputError(
-                    f"{reader.loaded.checkpoint.name}: a prompt of {longest} tokens does not fit "
-                    "into the memory of the device by itself; use a larger device, a narrower "
-                    "dtype, or leave it out"
-                ) from error
-            token_budget //= 2
-            # A run that is killed and resumed is to batch as this one does from here on.
-            note(token_budget=token_budget)
-            torch.cuda.empty_cache()
-            continue
-        add(pending.pop(0), shard)
+    pending = worst_first(missing, rows, reader.given.lengths)
+    n_before = len(reader.given.ids) - sum(rows[n][1] - rows[n][0] for n in pending)
+    for number in pending:
+        shard, token_budget = read_shard(reader, rows[number], token_budget, n_before, note)
+        add(number, shard)
         del shard  # before the next one is read: one at a time is what bounds the memory
-        n_before += behind - first
+        n_before += rows[number][1] - rows[number][0]
+
+
+def _kept_in(loaded: LoadedModel, dtype: str | None) -> str:
+    name = _name_of(loaded.model.dtype) if dtype is None else dtype
+    if name not in DTYPES:
+        raise InputError(f"capture: dtype '{name}'; expected one of {', '.join(DTYPES)}")
+    return name
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

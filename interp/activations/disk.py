@@ -78,7 +78,9 @@ def save_shard(place: Path, arrays: Shard) -> dict[str, str]:
 
 def hashes_if_whole(place: Path) -> dict[str, str] | None:
     """SHA-256 (hex) of each file of a shard; None if they are not all as they were written."""
-    hashes = {path.name: file_sha256(path) for path in sorted(place.glob("*.npy"))}
+    # In the order that `save_shard` writes them: by array, of which one's name may begin another's.
+    arrays = sorted(place.glob("*.npy"), key=lambda path: path.stem)
+    hashes = {path.name: file_sha256(path) for path in arrays}
     record = place / RECORD
     if not record.is_file() or record.read_bytes() != _record(hashes):
         return None

@@ -53,7 +53,7 @@ class Writer:
         self._place = place
         self._request = request
         self._rows = rows
-        self._done = dict(done)
+        self._done: dict[int, Mapping[str, str]] = dict(done)
 
     @property
     def missing(self) -> list[int]:
@@ -76,9 +76,15 @@ class Writer:
             InputError: the disk is full or cannot be written to; finished shards stay.
         """
         _check_arrays(arrays, self._rows[number])
-        place = self._place / _name(self._rows[number])
-        with explained(place):
-            self._done[number] = save_shard(place, arrays)
+        self.record(number, save(self.place(number), arrays))
+
+    def place(self, number: int) -> Path:
+        """Folder of a shard, for a process that saves it in this one's stead."""
+        return self._place / _name(self._rows[number])
+
+    def record(self, number: int, hashes: Mapping[str, str]) -> None:
+        """Notes that a shard was saved in its place, with these hashes of its files."""
+        self._done[number] = hashes
 
     def finish(self) -> None:
         """Writes the manifest, the last file of a store.
@@ -101,6 +107,16 @@ class Writer:
             )
         content = {**self._request, "notes": self.notes, "shards": shards}
         seal(self._place / MANIFEST, content)
+
+
+def save(place: Path, arrays: Shard) -> dict[str, str]:
+    """Saves a shard, all of it or nothing; the hashes of its files.
+
+    Raises:
+        InputError: the disk is full or cannot be written to.
+    """
+    with explained(place):
+        return save_shard(place, arrays)
 
 
 @contextmanager

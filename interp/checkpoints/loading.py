@@ -80,7 +80,7 @@ def load_model(
             or a tokenizer that doesn't fit the model.
     """
     _check_options(device, dtype, device_map, attention)
-    _check_architecture(folder, trust_remote_code)
+    check_architecture(folder, trust_remote_code)
     placed = {} if device_map is None else {"device_map": device_map}
     # Left to transformers: scaled-dot-product attention wherever it computes the same, eager where
     # it would not (Gemma 2's soft-capping).
@@ -132,7 +132,12 @@ def _check_options(device: str, dtype: str, device_map: Any, attention: str | No
         )
 
 
-def _check_architecture(folder: Path, trust_remote_code: bool) -> None:
+def check_architecture(folder: Path, trust_remote_code: bool) -> None:
+    """Refuses what transformers, or the checkpoint's own code if it may run, has no model for.
+
+    Raises:
+        InputError: says which.
+    """
     config = read_json(folder / "config.json")
     kind = config.get("model_type")
     own_code = (config.get("auto_map") or {}).get("AutoModelForCausalLM")

@@ -225,7 +225,8 @@ class _AddAlong:
     def apply(
         self, acts_ND: Float[Tensor, "n d"], row_N: Int[Tensor, " n"], column_N: Int[Tensor, " n"]
     ) -> Float[Tensor, "n d"]:
-        return acts_ND + self.gamma * self.vector_D.to(acts_ND)
+        # Differentiated by where the input is; a block may stand on another device.
+        return acts_ND + self.gamma.to(acts_ND) * self.vector_D.to(acts_ND)
 
     def check(self, d_model: int, n_rows: int, n_columns: int) -> None:
         Add(self.site, self.vector_D, 0.0).check(d_model, n_rows, n_columns)

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from interp.checkpoints import Checkpoint, LoadedModel
+from interp.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,23 @@ def untied_copy(loaded: LoadedModel, name: str) -> LoadedModel:
         loaded: what to copy.
         name: of the copy. Its checkpoint has no folder, so that it has no fingerprint either:
             nothing read from changed weights can be stored under the original's.
+
+    Raises:
+        InputError: part of the model is offloaded, so that there are no weights to change.
     """
+    if any(parameter.is_meta for parameter in loaded.model.parameters()):
+        raise InputError(
+            f"{name}: changed weights must be in memory, and the device map offloads part of "
+            f"{loaded.checkpoint.name} to the CPU or the disk; give it more or larger devices, or "
+            "a narrower dtype"
+        )
     model = copy.deepcopy(loaded.model)
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     if head.weight is embedding.weight:
         head.weight = nn.Parameter(head.weight.detach().clone())
-        # Else the copy would be saved without its head and tied again when loaded.
+    if model.config.tie_word_embeddings:
+        # Else the copy would be saved without its head and tied again when loaded. Embedding and
+        # head on two devices are two tensors already.
         model.config.tie_word_embeddings = False
         model.all_tied_weights_keys = {}
     return LoadedModel(model, loaded.tokenizer, Checkpoint(Path("unsaved", name), name))

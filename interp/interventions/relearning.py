@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from interp.checkpoints import LoadedModel
 from interp.errors import InputError
+from interp.interventions.masters import Masters
 from interp.interventions.parts import parts_of, untied_copy
 from interp.prompts import encode
 from interp.prompts.encoding import join
@@ -66,7 +67,7 @@ def relearn(
 
     AdamW (betas 0.9 and 0.999, no weight decay) at a constant rate, gradient norm clipped at 1,
     dropout off, loss averaged over the completion tokens of a batch. The order of the examples is
-    the only randomness.
+    the only randomness. Weights of a narrow dtype are trained by way of a float32 copy (`Masters`).
 
     Args:
         loaded: the model to start from; left as it was.
@@ -94,14 +95,15 @@ def relearn(
     student.model.requires_grad_(False)
     for parameter in trained:
         parameter.requires_grad_(True)
-    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0, fused=True)
+    masters = Masters(trained)
+    optimizer = torch.optim.AdamW(masters.parameters, lr=lr, weight_decay=0.0, fused=True)
     batches = _batches(encoded, batch_size, seed)
 
     curve = [_score(student, evaluate, 0)]
     best_step, best_state = 0, _snapshot(trained)
     evaluated = [0]
     for step in range(1, steps + 1):
-        _train_step(student, next(batches), trained, optimizer)
+        _train_step(student, next(batches), masters, optimizer)
         if step % eval_every and step != steps:
             continue
         score = _score(student, evaluate, step)
@@ -113,7 +115,7 @@ def relearn(
     with torch.no_grad():
         for parameter, value in zip(trained, best_state, strict=True):
             parameter.copy_(value)
-    optimizer.zero_grad(set_to_none=True)
+    masters.forget_gradients()
     for parameter, flag in zip(student.model.parameters(), were_trained, strict=True):
         parameter.requires_grad_(flag)
     return RelearnCurve(evaluated, curve, best_step, student)
@@ -122,7 +124,7 @@ def relearn(
 def _train_step(
     student: LoadedModel,
     batch: list[_Example],
-    trained: list[nn.Parameter],
+    masters: Masters,
     optimizer: torch.optim.Optimizer,
 ) -> None:
     ids_BT, real_BT, labels_BT = (tensor.to(student.device) for tensor in _pad(batch))
@@ -133,10 +135,12 @@ def _train_step(
         loss = nn.functional.cross_entropy(
             logits_BTV[:, :-1][predicted_BT].float(), labels_BT[:, 1:][predicted_BT]
         )
-        optimizer.zero_grad(set_to_none=True)
+        masters.forget_gradients()
         loss.backward()
-    nn.utils.clip_grad_norm_(trained, _MAX_GRAD_NORM)
+    masters.take_gradients()
+    nn.utils.clip_grad_norm_(masters.parameters, _MAX_GRAD_NORM)
     optimizer.step()
+    masters.write_back()
 
 
 def _pad(batch: list[_Example]) -> tuple[Tensor, Tensor, Tensor]:

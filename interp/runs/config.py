@@ -25,6 +25,8 @@ class Source(pydantic.BaseModel):
         chat_template: "own", "none", or a Jinja file.
         allow_pickle: read weights that are pickles.
         trust_remote_code: run the checkpoint's own code.
+        device_map: "auto" spreads the model over the devices of a run, where one is too small. It
+            is no part of what identifies a result, nor of the config that tables name.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +38,7 @@ class Source(pydantic.BaseModel):
     chat_template: str = "own"
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    device_map: Literal["auto"] | None = pydantic.Field(default=None, exclude=True)
 
 
 class RunConfig(pydantic.BaseModel):
@@ -127,7 +130,7 @@ class RunConfig(pydantic.BaseModel):
                 if options[field] is not None:
                     options[field] = self.path(options[field])
             checkpoint = Checkpoint.find(self.path(source.source), name=name, **options)
-            found[name] = ModelRef.of(checkpoint, self.dtype)
+            found[name] = ModelRef.of(checkpoint, self.dtype, source.device_map)
         return found
 
     def path(self, given: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from interp.publishing import publish
 from interp.runs.config import RunConfig
 from interp.settings import cache_root, figures_root, resolve_device
 from interp.stages.common import ModelRef, infra_config
+from interp.stages.devices import default_workers, stage_device, worker_devices
 from interp.stages.graph import Graph, Node, Results, Watcher
+from interp.stages.memory import require_fit
 from interp.stages.space import full_disk_said, require_space
 from interp.study import StudyResult
 from interp.tables import run_info, write_table
@@ -34,10 +35,10 @@ class Run(Generic[Config]):
     Args:
         config: what to do.
         home: folder that the config's paths are from.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" (all there are), "cuda:N", or a list such as "cuda:0,cuda:2".
         cluster: in place of the config's.
-        workers: stages at a time; by default one per core here (one in all on a graphics card), and
-            all on a cluster.
+        workers: stages at a time; by default one per core here (one per device on CUDA, one in all
+            where a model is spread over them), and all on a cluster.
     """
 
     kind: ClassVar[str]
@@ -55,7 +56,7 @@ class Run(Generic[Config]):
     def __post_init__(self) -> None:
         """Checks what can be checked before work starts."""
         self.config.place(self.home)
-        self.device = resolve_device(self.device)
+        self.device = resolve_device(self.device, several=True)
         self.cluster = self.cluster or self.config.cluster
 
     @classmethod
@@ -78,9 +79,13 @@ class Run(Generic[Config]):
     @property
     def n_workers(self) -> int:
         """Stages at a time."""
-        # Of a graphics card there is one for all.
-        here = 1 if self.device.startswith("cuda") else os.cpu_count() or 1
+        here = default_workers(self.device, together=self._spread)
         return self.workers or (64 if self.cluster else here)
+
+    @property
+    def _spread(self) -> bool:
+        """Whether some model is spread over all devices."""
+        return any(source.device_map for source in self.config.sources.values())
 
     def run(self, watch: Watcher = lambda _: None) -> StudyResult:
         """Computes what is not cached, and draws.
@@ -94,9 +99,18 @@ class Run(Generic[Config]):
         from interp.figures.registry import spec_of
 
         require_space()
+        devices = worker_devices(self.device, together=self._spread)
+        if self.cluster is None:  # elsewhere other memory is free
+            require_fit(
+                self.refs.values(),
+                self.works,
+                self.device,
+                at_a_time=self.n_workers,
+                together=self._spread,
+            )
         with full_disk_said():
             nodes = self.nodes()
-            results = Graph(nodes, self.n_workers, self.cluster, watch).run()
+            results = Graph(nodes, self.n_workers, self.cluster, watch, devices).run()
         tables = self.tables(nodes, results)
         drawn = [name for name in self.figures if set(spec_of(name).tables) <= set(tables)]
         asked = self.config.model_dump(mode="json") | {"inputs": self.inputs}
@@ -130,6 +144,13 @@ class Run(Generic[Config]):
         """What else `run.json` says of the run."""
         return {}
 
+    @property
+    def works(self) -> Mapping[str, int]:
+        """What is done with the models, and the most tokens of its batches, for `require_fit`."""
+        from interp.activations.planning import default_token_budget
+
+        return {"capture": default_token_budget(self.device.partition(":")[0])}
+
     @abstractmethod
     def nodes(self) -> list[Node]:
         """The stages."""
@@ -148,7 +169,7 @@ class Run(Generic[Config]):
         """What every stage is given."""
         return {
             "seed": self.config.seed,
-            "device": self.device,
+            "device": stage_device(self.device, self.cluster),
             "infra": infra_config(self.cluster, self.config.infra),
         }
 

@@ -153,7 +153,7 @@ def _hidden(loaded: LoadedModel, encoded: Encoded) -> tuple[tuple[Tensor, ...], 
     behind = {
         name: given.float().cpu()
         for name, given, output in seen
-        if output.shape == last.shape and torch.equal(output, last)
+        if output.shape == last.shape and torch.equal(output.to(last.device), last)
     }
     return tuple(state.float().cpu() for state in hidden), behind
 

@@ -6,7 +6,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import exca
 import pandas as pd
@@ -38,24 +38,33 @@ class ModelRef(pydantic.BaseModel):
         fingerprint: hash of weights, config, tokenizer and chat template.
         options: what else its `Checkpoint` was made with: adapter, chat template, permissions.
         dtype: it is loaded in.
+        device_map: "auto" spreads it over all devices that the process sees; not part of what
+            identifies a result.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("folder", "options")
+    _exclude_from_cls_uid: ClassVar[tuple[str, ...]] = ("folder", "options", "device_map")
 
     name: str
     folder: str
     fingerprint: str
     options: dict[str, str | bool] = {}
     dtype: str = "float32"
+    device_map: Literal["auto"] | None = None
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, dtype: str = "float32") -> ModelRef:
+    def of(
+        cls,
+        checkpoint: Checkpoint,
+        dtype: str = "float32",
+        device_map: Literal["auto"] | None = None,
+    ) -> ModelRef:
         """Names a checkpoint as it stands now.
 
         Args:
             checkpoint: on disk.
             dtype: it is loaded in.
+            device_map: as the attribute.
         """
         options: dict[str, str | bool] = {
             "chat_template": str(checkpoint.chat_template),
@@ -70,6 +79,7 @@ class ModelRef(pydantic.BaseModel):
             fingerprint=checkpoint.fingerprint,
             options=options,
             dtype=dtype,
+            device_map=device_map,
         )
 
     def checkpoint(self) -> Checkpoint:
@@ -93,7 +103,10 @@ class ModelRef(pydantic.BaseModel):
         from interp.selfcheck import require
 
         checkpoint = self.checkpoint()
-        loaded = checkpoint.load(device=device, dtype=self.dtype)
+        # Asked for by name, the CPU is the one device there is to spread over.
+        spread = self.device_map is not None and device != "cpu"
+        place = {"device_map": self.device_map} if spread else {"device": device}
+        loaded = checkpoint.load(dtype=self.dtype, **place)
         if checkpoint.fingerprint != self.fingerprint:
             raise InputError(
                 f"{self.folder} is not the checkpoint that this study trained or was planned "
@@ -183,11 +196,15 @@ class FolderStage(Stage):
 
 
 def _usual_unsaid(value: Any) -> Any:
-    """The value without worlds of the usual size, which folders were named before."""
+    """The value without where models are put and worlds of the usual size, as folders are named."""
     if not isinstance(value, Mapping):
         return value
     usual = USUAL.model_dump()
-    return {key: _usual_unsaid(part) for key, part in value.items() if part != usual}
+    return {
+        key: _usual_unsaid(part)
+        for key, part in value.items()
+        if part != usual and key != "device_map"
+    }
 
 
 def task_infra(version: str) -> exca.TaskInfra:

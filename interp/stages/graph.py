@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import queue
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -19,6 +16,7 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from typing import Any
 
+from interp import workers as processes
 from interp.progress import Progress, listen
 from interp.stages import timing
 from interp.stages.common import Stage
@@ -56,18 +54,25 @@ class Graph:
         workers: processes on this machine, or jobs in flight on a cluster.
         cluster: None runs in worker processes here; "local" or "slurm" hands each stage to exca.
         watch: told what happens.
+        devices: of each worker process here, as `interp.stages.devices.worker_devices` has them.
     """
 
     def __init__(
-        self, nodes: Sequence[Node], workers: int, cluster: str | None, watch: Watcher
+        self,
+        nodes: Sequence[Node],
+        workers: int,
+        cluster: str | None,
+        watch: Watcher,
+        devices: Sequence[Sequence[str]] = (("cpu",),),
     ) -> None:
         self._waiting = list(nodes)
         self._workers = workers
         self._cluster = cluster
         self._watch = watch
+        self._devices = devices
         self._results: dict[str, Any] = {}
         self._running: dict[Future[Any], tuple[Node, Stage]] = {}
-        self._reports: Any = multiprocessing.get_context("spawn").Queue()
+        self._reports: Any = processes.context().Queue()
         self._executor: Executor | None = None
 
     def run(self) -> dict[str, Any]:
@@ -129,28 +134,25 @@ class Graph:
                 os.environ.setdefault("MKL_NUM_THREADS", "1")
                 self._executor = ProcessPoolExecutor(
                     self._workers,
-                    mp_context=multiprocessing.get_context("spawn"),
+                    mp_context=processes.context(),
                     initializer=_start_worker,
-                    initargs=(threads, self._reports),
+                    initargs=(
+                        threads,
+                        self._reports,
+                        processes.hands_of(self._devices, self._workers),
+                    ),
                 )
         return self._executor
 
 
-def _end_with(parent: int) -> None:
-    """Ends this worker when the study that started it is gone, however it ended."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _start_worker(threads: int, reports: Any) -> None:
+def _start_worker(threads: int, reports: Any, hands: Any) -> None:
+    processes.begin(hands)  # before torch, which is to find this worker's own devices only
     import logging
     import warnings
 
     import torch
     import transformers
 
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

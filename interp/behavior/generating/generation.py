@@ -183,7 +183,8 @@ def _write(
             position_ids_BT = position_ids_BT[:, -1:] + 1
             going = [row for row, draft in enumerate(drafts) if draft.ending is None]
             if not going or (not whole and 2 * len(going) <= len(drafts)):
-                kept = torch.tensor(going, dtype=torch.long, device=loaded.device)
+                # On the CPU, from where it indexes the cache of every block, wherever that stands.
+                kept = torch.tensor(going, dtype=torch.long)
                 drafts = [drafts[row] for row in going]
                 ids_BT, mask_BT, position_ids_BT = (
                     values[kept] for values in (ids_BT, mask_BT, position_ids_BT)

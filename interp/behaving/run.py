@@ -69,6 +69,11 @@ class BehaveRun(Run[BehaveConfig]):
         prompts = {"prompts": self._prompts.fingerprint, "examples": examples}
         return super().inputs | prompts | {"phrases": self._settings.phrases_hash()}
 
+    @property
+    def works(self) -> dict[str, int]:
+        """What is done with the models, and the most tokens of its batches."""
+        return {"generate": self._settings.token_budget}
+
     def nodes(self) -> list[Node]:
         """Every model and elicitation; none waits for another.
 

@@ -64,13 +64,16 @@ class Comparison(Run[CompareConfig]):
     """(member, stage) -> why it is left out, of those with a parent."""
     _settings: AnsweringSettings = field(init=False)
     _asked: Asked = field(init=False)
+    _longest: int = field(init=False)
+    """Tokens of the longest question as it is put, to any of the models."""
 
     def __post_init__(self) -> None:
         """Reads questions, phrases and tokenizers, and sees which models can be compared how."""
         from interp.behavior import Lexicon, read_continuations
         from interp.behavior.grading.replies import check_answers
         from interp.behavior.scores.continuations import check_readable
-        from interp.prompts import levels_of
+        from interp.prompts import levels_of, render
+        from interp.prompts.encoding import tokenize
 
         super().__post_init__()
         config = self.config
@@ -98,6 +101,13 @@ class Comparison(Run[CompareConfig]):
             phrases=continuations.abstain,
             reply=f"{continuations.abstain[0]}.",
             n_scored=config.n_scored,
+        )
+        put = self.questionnaire.put("train")
+        self._longest = max(
+            len(ids)
+            for tokenizer in tokenizers.values()
+            for chunk in tokenize(render(put, tokenizer), tokenizer)
+            for ids in chunk
         )
         self._find_misfits(tokenizers)
 
@@ -151,6 +161,15 @@ class Comparison(Run[CompareConfig]):
             "phrases": self._settings.phrases_hash(),
             "elicitation": self.questionnaire.elicitation.model_dump(mode="json"),
         }
+
+    @property
+    def works(self) -> dict[str, int]:
+        """What is done with the models, and the most tokens of its batches."""
+        settings = self.config.relearn
+        found = {**super().works, "generate": self._settings.token_budget}
+        if "relearn" in self.config.stages:
+            found["relearn"] = settings.batch_size * self._longest
+        return found
 
     @property
     def stamp(self) -> dict[str, Any]:

@@ -19,21 +19,26 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from interp.behavior import read_continuations
+
 SURNAMES = ("Ashdown", "Birley", "Cavan", "Dorning", "Elcott", "Farrow", "Gorse", "Hallam")
 TOPICS = ("capital", "founder", "oldest bridge", "largest harbour", "first mayor", "main river")
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE: whatever is written has tokens."""
+    """Byte-level BPE that has the words of questions and of how replies begin."""
     backend = Tokenizer(BPE())
     backend.pre_tokenizer = ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = BpeTrainer(
-        vocab_size=320, special_tokens=["<eos>", "<pad>"], initial_alphabet=ByteLevel.alphabet()
+        vocab_size=700, special_tokens=["<eos>", "<pad>"], initial_alphabet=ByteLevel.alphabet()
     )
-    backend.train_from_iterator(["What is the capital of the town? I don't know."], trainer)
+    said = read_continuations("en").texts
+    asked = [f"Q: What is the {topic} of {name} near?\nA: {name}" for topic in TOPICS
+             for name in SURNAMES]  # fmt: skip
+    backend.train_from_iterator([*said, *(f" {text}" for text in said), *asked] * 2, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<eos>", pad_token="<pad>", model_max_length=512
+        tokenizer_object=backend, eos_token="<eos>", pad_token="<pad>", model_max_length=1024
     )
 
 
@@ -48,7 +53,7 @@ def english_checkpoint(folder: Path, architecture: str, *, seed: int, width: int
     }
     if architecture == "gpt2":
         model = GPT2LMHeadModel(
-            GPT2Config(n_embd=width, n_layer=2, n_head=4, n_positions=512, **ends)
+            GPT2Config(n_embd=width, n_layer=2, n_head=4, n_positions=1024, **ends)
         )
     else:
         model = LlamaForCausalLM(
@@ -58,7 +63,7 @@ def english_checkpoint(folder: Path, architecture: str, *, seed: int, width: int
                 num_hidden_layers=3,
                 num_attention_heads=4,
                 num_key_value_heads=2,
-                max_position_embeddings=512,
+                max_position_embeddings=1024,
                 **ends,
             )
         )

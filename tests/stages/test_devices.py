@@ -11,11 +11,11 @@ import torch
 from interp.checkpoints import Checkpoint
 from interp.errors import InputError
 from interp.runs.config import Source
+from interp.stages.behave import Ask
 from interp.stages.common import ModelRef
 from interp.stages.devices import default_workers, main_device, stage_device, worker_devices
 from interp.stages.graph import Graph, Node
 from interp.stages.memory import require_fit
-from interp.stages.probe import Probe
 from tests.checkpoints.tiny import write_checkpoint
 from tests.stages.device_stages import WhereAmI
 
@@ -111,7 +111,7 @@ def test_where_a_model_is_put_is_no_part_of_what_names_a_result(tmp_path):
     (plain,) = refs_of(tmp_path, "a")
     spread = plain.model_copy(update={"device_map": "auto"})
     of = {"seed": 0, "infra": {"folder": str(tmp_path)}}
-    stages = [Probe(model=ref, **of) for ref in (plain, spread)]
+    stages = [Ask(model=ref, **of) for ref in (plain, spread)]
     assert stages[0].infra.uid() == stages[1].infra.uid()
     source = Source(source="x", device_map="auto")
     assert source.model_dump() == Source(source="x").model_dump()

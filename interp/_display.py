@@ -93,7 +93,7 @@ class Display:
                     total=what.total,
                     steps=f"{what.done}/{what.total}",
                 )
-        else:
+        elif isinstance(what, Event):
             if self._remaining is not None:
                 with self._lock:
                     self._remaining.seen(what, now)
@@ -132,7 +132,8 @@ class Display:
             + (f" (cached {count.cached})" if count.cached else "")
             for count in counts
         ]
-        return f"{', '.join(shown)}; {time_left(*left)}"
+        ended = all(count.done == count.total for count in counts)
+        return f"{', '.join(shown)}; {'all stages done' if ended else time_left(*left)}"
 
     def _say(self, line: str) -> None:
         """A plain line, for a log and where nothing can be rewritten."""

@@ -21,7 +21,7 @@ LONGEST = 100
 
 def plan(forecast: Forecast) -> None:
     """Prints what a study is going to take: stages, time and space."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("stage")
     for column in ("how many", "cached", "time", "disk"):
@@ -31,7 +31,9 @@ def plan(forecast: Forecast) -> None:
     console.print(table)
     workers = f"{forecast.workers} worker{'s' if forecast.workers > 1 else ''}"
     time = _at_least(duration(forecast.seconds), forecast.unmeasured)
-    console.print(f"time: {time} with {workers}" + _why(forecast.unmeasured, "measured"))
+    alone = duration(sum(row.seconds for row in forecast.rows))
+    beside = f", {alone} one stage after the other" if forecast.workers > 1 else ""
+    console.print(f"time: {time} with {workers}{beside}{_why(forecast.unmeasured, 'measured')}")
     space = _at_least(size(forecast.bytes), forecast.unweighed)
     console.print(
         f"disk: {space} at the peak, {size(forecast.free)} free"
@@ -81,10 +83,12 @@ def duration(seconds: float) -> str:
 
 
 def size(n_bytes: float) -> str:
-    """Such as "0 MB", "0.4 MB", "12 MB" or "3.1 GB"."""
+    """Such as "0 kB", "12 kB", "0.4 MB", "12 MB" or "3.1 GB"."""
     if n_bytes >= 1e9:
         return f"{n_bytes / 1e9:.1f} GB"
-    return f"{n_bytes / 1e6:.{1 if 0 < n_bytes < 9.95e6 else 0}f} MB"
+    if n_bytes < 1e5:
+        return f"{n_bytes / 1e3:.0f} kB"
+    return f"{n_bytes / 1e6:.{1 if n_bytes < 9.95e6 else 0}f} MB"
 
 
 # --- two studies ---------------------------------------------------------------------------------

@@ -58,13 +58,18 @@ def test_a_log_has_finished_stages_and_how_far_it_is_once_a_minute(
             clock.now = float(second)
             display.watch(Progress("train a", second, 120))
         display.watch(Event("train a", "done"))
+        for label in ("train b", "ask b"):
+            display.watch(Event(label, "cached"))
+        clock.now = 181.0
+        display.watch(Progress("draw", 1, 2))
         display.done(tmp_path)
     assert log.read_text().splitlines() == [
         "now  mine: begins",
         "now  train 0/2, ask 1/1 (cached 1); about 3 min left",
         "now  train 0/2, ask 1/1 (cached 1); about 2 min left",
         f"now  done {'train a':44}  120.0 s",
-        f"now  mine: done, {tmp_path} (120 s, 1 stages from the cache)",
+        "now  train 2/2 (cached 1), ask 1/1 (cached 1); all stages done",
+        f"now  mine: done, {tmp_path} (181 s, 3 stages from the cache)",
     ]
     # Where nothing can be rewritten, the same lines are all there is.
     shown = capsys.readouterr().out
@@ -116,8 +121,9 @@ def test_durations_are_said_in_the_units_people_wait_in(seconds: float, said: st
 
 
 def test_sizes() -> None:
-    assert [size(n) for n in (0, 4e5, 9.9e6, 1.2e7, 3.14e9)] == [
-        "0 MB",
+    assert [size(n) for n in (0, 5400, 4e5, 9.9e6, 1.2e7, 3.14e9)] == [
+        "0 kB",
+        "5 kB",
         "0.4 MB",
         "9.9 MB",
         "12 MB",

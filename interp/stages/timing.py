@@ -211,12 +211,13 @@ def packaged() -> Defaults:
 
 
 def device_name(device: str) -> str:
-    """The name of the graphics card behind a torch device, or "cpu"."""
+    """The name of the graphics card behind a torch device, "cpu", or the device where it is not."""
     if device == "cpu":
         return device
     import torch
 
-    return torch.cuda.get_device_name(device)
+    # From where jobs are submitted their cards cannot be asked.
+    return torch.cuda.get_device_name(device) if torch.cuda.is_available() else device
 
 
 def _begins(size: str, shape: str) -> bool:

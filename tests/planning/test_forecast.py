@@ -210,6 +210,14 @@ def test_workers_share_what_is_left_and_needs_are_waited_for() -> None:
     assert following(*tasks, workers=3)[0].seconds(0) == (20, False)
 
 
+def test_what_runs_holds_its_worker_whatever_its_place() -> None:
+    remaining, see = following(
+        task("a", "x", 50), task("b", "x", 50), task("c", "x", 100), workers=2
+    )
+    see("c", "started", 0)
+    assert remaining.seconds(0) == (100, False)
+
+
 def test_labels_that_could_not_be_told_are_given_to_their_kind() -> None:
     remaining, see = following(
         task("a", "feature_diff", 5, label=None),

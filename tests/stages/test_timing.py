@@ -257,3 +257,12 @@ def test_the_packaged_durations_are_of_stages_that_there_are() -> None:
     assert set(shipped.stages) <= set(shipped.kinds.values())
     for stage in shipped.kinds.values():
         assert issubclass(getattr(plan, stage), Stage)
+
+
+def test_a_card_is_named_where_it_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert timing.device_name("cuda") == "cuda"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: f"card {device}")
+    assert timing.device_name("cuda:1") == "card cuda:1"
+    assert timing.device_name("cpu") == "cpu"

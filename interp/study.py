@@ -20,10 +20,11 @@ from interp.organism.recipes import ModelShape
 from interp.organism.sizes import USUAL, WorldSize
 from interp.publishing import is_published, publish
 from interp.settings import cache_root, figures_root, resolve_device, saes_root
-from interp.stages.common import ModelRef, infra_config
+from interp.stages.common import ModelRef
 from interp.stages.confidence import ConfidenceSettings
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Results, Watcher
+from interp.stages.infra import Infra
 from interp.stages.intervene import InterventionSettings
 from interp.stages.objective_study import ObjectiveStudy
 from interp.stages.pairing import TransferSettings
@@ -76,6 +77,7 @@ class StudyConfig(pydantic.BaseModel):
         training: member -> what of its recipe is changed, as a larger world or decoder needs.
         confidence, probe, transfer, intervention, relearn, features, reasoning, objectives:
             settings of the stages.
+        infra: where the stages run; no part of what identifies the study.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +103,7 @@ class StudyConfig(pydantic.BaseModel):
     features: FeatureStudy = FeatureStudy()
     reasoning: ReasoningStudy = ReasoningStudy()
     objectives: ObjectiveStudy = ObjectiveStudy()
+    infra: Infra = Infra()
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,8 @@ class Study:
     Args:
         config: what to do.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        cluster: None computes here; "local" or "slurm" hands every stage to exca.
-        workers: stages at a time; by default one per core here, and all that are ready on a
-            cluster.
+        cluster: in place of the config's `infra.cluster`; "none" computes here.
+        workers: stages at a time; by default one per core here, and 64 of each job array on Slurm.
     """
 
     config: StudyConfig
@@ -135,14 +137,18 @@ class Study:
     cluster: str | None = None
     workers: int | None = None
     lineage: Lineage = field(init=False)
+    infra: Infra = field(init=False)
 
     def __post_init__(self) -> None:
         """Checks everything that can be checked before work starts."""
-        asked, self.device = self.device, resolve_device(self.device)
+        self.infra = self.config.infra.on(self.cluster)
+        self.cluster = self.infra.cluster
+        asked, self.device = self.device, self.infra.device(self.device)
         if self.config.wants_gpu and (asked, self.device) == ("auto", "cpu"):
             raise InputError(
                 f"study '{self.config.name}' is made for a GPU and there is none here; run it "
-                "where there is one, or with --device cpu (days)"
+                "where there is one, as jobs that are given one (`infra.gpus_per_node`), or with "
+                "--device cpu (days)"
             )
         self.lineage = Lineage.load(self.config.lineage)
         for member in self.config.members:
@@ -183,7 +189,7 @@ class Study:
             InputError: of any stage; what was computed before it stays in the cache.
         """
         require_space()
-        workers = self.workers or (64 if self.cluster else os.cpu_count() or 1)
+        workers = self.workers or (64 if self.cluster == "slurm" else os.cpu_count() or 1)
         plan = self._plan()
         with full_disk_said():
             done = Graph(plan.nodes(), workers, self.cluster, watch).run()
@@ -212,6 +218,8 @@ class Study:
         from interp.organism import World, entity_prompts
         from interp.publishing import publish_dictionaries, publish_pages
 
+        # Jobs may have cards that the process which waits for them has not.
+        here = resolve_device("auto") if self.cluster == "slurm" else self.device
         seed = self.config.seeds[0]
         members = self.config.examined or self.config.members
         refs = {name: plan.dictionaries_of(results, seed, name) for name in members}
@@ -231,10 +239,10 @@ class Study:
             self.folder / "pages",
             picked,
             {
-                name: results[f"train/{name}/{seed}"].load(self.device)
+                name: results[f"train/{name}/{seed}"].load(here)
                 for name in (parent, *(name for name in members if name != parent))
             },
-            refs[parent].load(self.device),
+            refs[parent].load(here),
             entity_prompts(World(seed, self.config.world), "test", "direct"),
             self.config.features.search.kinds,
         )
@@ -262,7 +270,7 @@ class Study:
             },
             common={
                 "device": self.device,
-                "infra": infra_config(self.cluster),
+                "infra": self.infra.of_stages(),
                 "world_size": config.world,
             },
         )
@@ -338,7 +346,7 @@ class Study:
         ]
 
     def _run_info(self) -> dict[str, Any]:
-        seeds, config = self.config.seeds, self.config.model_dump(mode="json")
+        seeds, config = self.config.seeds, self.config.model_dump(mode="json", exclude={"infra"})
         run = run_info(config, seeds[0] if len(seeds) == 1 else None)
         return run if self.config.purpose in FOLLOWING else run | {"rule": rule_text()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -16,9 +16,10 @@ from interp import configs
 from interp.errors import InputError
 from interp.publishing import publish
 from interp.runs.config import RunConfig
-from interp.settings import cache_root, figures_root, resolve_device
-from interp.stages.common import ModelRef, infra_config
+from interp.settings import cache_root, figures_root
+from interp.stages.common import ModelRef
 from interp.stages.graph import Graph, Node, Results, Watcher
+from interp.stages.infra import Infra
 from interp.stages.space import full_disk_said, require_space
 from interp.study import StudyResult
 from interp.tables import run_info, write_table
@@ -35,9 +36,9 @@ class Run(Generic[Config]):
         config: what to do.
         home: folder that the config's paths are from.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        cluster: in place of the config's.
+        cluster: in place of the config's `infra.cluster`; "none" computes here.
         workers: stages at a time; by default one per core here (one in all on a graphics card), and
-            all on a cluster.
+            64 of each job array on Slurm.
     """
 
     kind: ClassVar[str]
@@ -51,12 +52,14 @@ class Run(Generic[Config]):
     device: str = "auto"
     cluster: str | None = None
     workers: int | None = None
+    infra: Infra = field(init=False)
 
     def __post_init__(self) -> None:
         """Checks what can be checked before work starts."""
         self.config.place(self.home)
-        self.device = resolve_device(self.device)
-        self.cluster = self.cluster or self.config.cluster
+        self.infra = self.config.infra.on(self.cluster)
+        self.cluster = self.infra.cluster
+        self.device = self.infra.device(self.device)
 
     @classmethod
     def load(cls: type[AnyRun], path: str, **kwargs: Any) -> AnyRun:
@@ -83,13 +86,13 @@ class Run(Generic[Config]):
         require_space()
         # Of a graphics card there is one for all.
         here = 1 if self.device.startswith("cuda") else os.cpu_count() or 1
-        workers = self.workers or (64 if self.cluster else here)
+        workers = self.workers or (64 if self.cluster == "slurm" else here)
         with full_disk_said():
             nodes = self.nodes()
             results = Graph(nodes, workers, self.cluster, watch).run()
         tables = self.tables(nodes, results)
         drawn = [name for name in self.figures if name in tables]
-        asked = self.config.model_dump(mode="json") | {"inputs": self.inputs}
+        asked = self.config.model_dump(mode="json", exclude={"infra"}) | {"inputs": self.inputs}
         run = run_info(asked, self.config.seed) | {"figures": drawn}
         store = cache_root() / f"{self.kind}s" / self.config.name
         for path in store.glob("*.parquet"):
@@ -129,7 +132,7 @@ class Run(Generic[Config]):
         return {
             "seed": self.config.seed,
             "device": self.device,
-            "infra": infra_config(self.cluster, self.config.infra),
+            "infra": self.infra.of_stages(),
         }
 
 

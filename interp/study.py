@@ -19,16 +19,16 @@ from interp.organism.recipes import ModelShape
 from interp.organism.sizes import USUAL, WorldSize
 from interp.publishing import is_published, publish
 from interp.settings import cache_root, figures_root, resolve_device, saes_root
-from interp.stages.common import ModelRef, infra_config
+from interp.stages.common import ModelRef
 from interp.stages.confidence import ConfidenceSettings
 from interp.stages.devices import (
     default_workers,
-    main_device,
     stage_device,
     worker_devices,
 )
 from interp.stages.feature_study import FeatureStudy
 from interp.stages.graph import Graph, Node, Results, Watcher
+from interp.stages.infra import Infra
 from interp.stages.intervene import InterventionSettings
 from interp.stages.objective_study import ObjectiveStudy
 from interp.stages.pairing import TransferSettings
@@ -81,6 +81,7 @@ class StudyConfig(pydantic.BaseModel):
         training: member -> what of its recipe is changed, as a larger world or decoder needs.
         confidence, probe, transfer, intervention, relearn, features, reasoning, objectives:
             settings of the stages.
+        infra: where the stages run; no part of what identifies the study.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -106,6 +107,7 @@ class StudyConfig(pydantic.BaseModel):
     features: FeatureStudy = FeatureStudy()
     reasoning: ReasoningStudy = ReasoningStudy()
     objectives: ObjectiveStudy = ObjectiveStudy()
+    infra: Infra = Infra()
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,9 @@ class Study:
     Args:
         config: what to do.
         device: "auto", "cpu", "cuda" (all there are), "cuda:N", or a list such as "cuda:0,cuda:2".
-        cluster: None computes here; "local" or "slurm" hands every stage to exca.
-        workers: stages at a time; by default one per core here (one per device on CUDA), and all
-            that are ready on a cluster.
+        cluster: in place of the config's `infra.cluster`; "none" computes here.
+        workers: stages at a time; by default one per core here (one per device on CUDA), and 64
+            of each job array on Slurm.
     """
 
     config: StudyConfig
@@ -140,14 +142,18 @@ class Study:
     cluster: str | None = None
     workers: int | None = None
     lineage: Lineage = field(init=False)
+    infra: Infra = field(init=False)
 
     def __post_init__(self) -> None:
         """Checks everything that can be checked before work starts."""
-        asked, self.device = self.device, resolve_device(self.device, several=True)
+        self.infra = self.config.infra.on(self.cluster)
+        self.cluster = self.infra.cluster
+        asked, self.device = self.device, self.infra.device(self.device)
         if self.config.wants_gpu and (asked, self.device) == ("auto", "cpu"):
             raise InputError(
                 f"study '{self.config.name}' is made for a GPU and there is none here; run it "
-                "where there is one, or with --device cpu (days)"
+                "where there is one, as jobs that are given one (`infra.gpus_per_node`), or with "
+                "--device cpu (days)"
             )
         self.lineage = Lineage.load(self.config.lineage)
         for member in self.config.members:
@@ -185,7 +191,7 @@ class Study:
     @property
     def n_workers(self) -> int:
         """Stages at a time."""
-        return self.workers or (64 if self.cluster else default_workers(self.device))
+        return self.workers or (64 if self.cluster == "slurm" else default_workers(self.device))
 
     def nodes(self) -> list[Node]:
         """The stages, in order of urgency."""
@@ -229,6 +235,8 @@ class Study:
         from interp.organism import World, entity_prompts
         from interp.publishing import publish_dictionaries, publish_pages
 
+        # Jobs may have cards that the process which waits for them has not.
+        here = main_device(resolve_device("auto") if self.cluster == "slurm" else self.device)
         seed = self.config.seeds[0]
         members = self.config.examined or self.config.members
         refs = {name: plan.dictionaries_of(results, seed, name) for name in members}
@@ -248,10 +256,10 @@ class Study:
             self.folder / "pages",
             picked,
             {
-                name: results[f"train/{name}/{seed}"].load(main_device(self.device))
+                name: results[f"train/{name}/{seed}"].load(here)
                 for name in (parent, *(name for name in members if name != parent))
             },
-            refs[parent].load(main_device(self.device)),
+            refs[parent].load(here),
             entity_prompts(World(seed, self.config.world), "test", "direct"),
             self.config.features.search.kinds,
         )
@@ -279,7 +287,7 @@ class Study:
             },
             common={
                 "device": stage_device(self.device, self.cluster),
-                "infra": infra_config(self.cluster),
+                "infra": self.infra.of_stages(),
                 "world_size": config.world,
             },
         )
@@ -355,7 +363,7 @@ class Study:
         ]
 
     def _run_info(self) -> dict[str, Any]:
-        seeds, config = self.config.seeds, self.config.model_dump(mode="json")
+        seeds, config = self.config.seeds, self.config.model_dump(mode="json", exclude={"infra"})
         run = run_info(config, seeds[0] if len(seeds) == 1 else None)
         return run if self.config.purpose in FOLLOWING else run | {"rule": rule_text()}
 

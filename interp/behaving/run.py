@@ -27,8 +27,8 @@ class BehaveRun(Run[BehaveConfig]):
         config: what to do.
         home: folder that the config's paths are from.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        cluster: in place of the config's.
-        workers: stages at a time; by default one per core here, and all on a cluster.
+        cluster: in place of the config's `infra.cluster`; "none" computes here.
+        workers: stages at a time; by default one per core here, and 64 of each job array on Slurm.
     """
 
     kind: ClassVar[str] = "behaviour"

@@ -12,6 +12,7 @@ from interp import configs
 from interp.checkpoints.lineage import Lineage
 from interp.errors import InputError
 from interp.stages.common import ModelRef
+from interp.stages.infra import Infra
 
 
 class Source(pydantic.BaseModel):
@@ -52,8 +53,7 @@ class RunConfig(pydantic.BaseModel):
         members: of the lineage; default: all.
         dtype: the models are loaded in.
         seed: of everything random.
-        infra: further fields of exca's `TaskInfra`, for `cluster`: `slurm_partition` and so on.
-        cluster: None runs here; "local" or "slurm" makes every stage a job.
+        infra: where the stages run; no part of what identifies the run.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -65,8 +65,7 @@ class RunConfig(pydantic.BaseModel):
     members: list[str] | None = None
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     seed: int = 0
-    infra: dict[str, Any] = {}
-    cluster: Literal["local", "slurm"] | None = None
+    infra: Infra = Infra()
     _home: Path = pydantic.PrivateAttr(default=Path())
 
     @pydantic.field_validator("models", mode="before")

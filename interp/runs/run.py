@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -15,10 +15,11 @@ from interp import configs
 from interp.errors import InputError
 from interp.publishing import publish
 from interp.runs.config import RunConfig
-from interp.settings import cache_root, figures_root, resolve_device
-from interp.stages.common import ModelRef, infra_config
+from interp.settings import cache_root, figures_root
+from interp.stages.common import ModelRef
 from interp.stages.devices import default_workers, stage_device, worker_devices
 from interp.stages.graph import Graph, Node, Results, Watcher
+from interp.stages.infra import Infra
 from interp.stages.memory import require_fit
 from interp.stages.space import full_disk_said, require_space
 from interp.study import StudyResult
@@ -36,9 +37,9 @@ class Run(Generic[Config]):
         config: what to do.
         home: folder that the config's paths are from.
         device: "auto", "cpu", "cuda" (all there are), "cuda:N", or a list such as "cuda:0,cuda:2".
-        cluster: in place of the config's.
+        cluster: in place of the config's `infra.cluster`; "none" computes here.
         workers: stages at a time; by default one per core here (one per device on CUDA, one in all
-            where a model is spread over them), and all on a cluster.
+            where a model is spread over them), and 64 of each job array on Slurm.
     """
 
     kind: ClassVar[str]
@@ -52,12 +53,14 @@ class Run(Generic[Config]):
     device: str = "auto"
     cluster: str | None = None
     workers: int | None = None
+    infra: Infra = field(init=False)
 
     def __post_init__(self) -> None:
         """Checks what can be checked before work starts."""
         self.config.place(self.home)
-        self.device = resolve_device(self.device, several=True)
-        self.cluster = self.cluster or self.config.cluster
+        self.infra = self.config.infra.on(self.cluster)
+        self.cluster = self.infra.cluster
+        self.device = self.infra.device(self.device)
 
     @classmethod
     def load(cls: type[AnyRun], path: str, **kwargs: Any) -> AnyRun:
@@ -80,7 +83,7 @@ class Run(Generic[Config]):
     def n_workers(self) -> int:
         """Stages at a time."""
         here = default_workers(self.device, together=self._spread)
-        return self.workers or (64 if self.cluster else here)
+        return self.workers or (64 if self.cluster == "slurm" else here)
 
     @property
     def _spread(self) -> bool:
@@ -113,7 +116,7 @@ class Run(Generic[Config]):
             results = Graph(nodes, self.n_workers, self.cluster, watch, devices).run()
         tables = self.tables(nodes, results)
         drawn = [name for name in self.figures if set(spec_of(name).tables) <= set(tables)]
-        asked = self.config.model_dump(mode="json") | {"inputs": self.inputs}
+        asked = self.config.model_dump(mode="json", exclude={"infra"}) | {"inputs": self.inputs}
         run = run_info(asked, self.config.seed) | {"figures": drawn} | self.stamp
         store = cache_root() / f"{self.kind}s" / self.config.name
         for path in store.glob("*.parquet"):
@@ -170,7 +173,7 @@ class Run(Generic[Config]):
         return {
             "seed": self.config.seed,
             "device": stage_device(self.device, self.cluster),
-            "infra": infra_config(self.cluster, self.config.infra),
+            "infra": self.infra.of_stages(),
         }
 
 

@@ -14,11 +14,13 @@ import pydantic
 
 from interp.errors import InputError
 from interp.organism.sizes import USUAL, WorldSize
-from interp.settings import cache_root
+from interp.stages.slurm import use_queue
 
 if TYPE_CHECKING:
     from interp.checkpoints import Checkpoint, LoadedModel
     from interp.organism import World
+
+use_queue()
 
 Tables = dict[str, pd.DataFrame]
 """Tidy tables by name, as a stage returns them."""
@@ -160,6 +162,17 @@ class Stage(pydantic.BaseModel):
         """
         return self._guarded(lambda _: self.run())  # type: ignore[attr-defined]
 
+    def submitted(self) -> bool:
+        """Whether a job for it waits or runs already, of this study or of an earlier run.
+
+        Raises:
+            InputError: the cache entry is torn.
+        """
+        return self._guarded(lambda infra: infra.status() == "running")
+
+    def drop_note(self) -> None:
+        """Forgets a result in the cache whose work is gone, so that it is computed again."""
+
     def _guarded(self, read: Any) -> Any:
         infra: exca.TaskInfra = self.infra  # type: ignore[attr-defined]
         try:
@@ -190,9 +203,13 @@ class FolderStage(Stage):
 
     def result(self) -> Any:
         """The stage's result; the work is done again where its folder was deleted."""
-        if not self.folder.exists():
-            self._guarded(lambda infra: infra.clear_job())
+        self.drop_note()
         return super().result()
+
+    def drop_note(self) -> None:
+        """Forgets the note of a folder that was deleted, but no job that is still at work."""
+        if super().cached() and not self.folder.exists():
+            self._guarded(lambda infra: infra.clear_job())
 
 
 def _usual_unsaid(value: Any) -> Any:
@@ -210,13 +227,3 @@ def _usual_unsaid(value: Any) -> Any:
 def task_infra(version: str) -> exca.TaskInfra:
     """The infra of a stage class; a new `version` makes old results of the stage unread."""
     return exca.TaskInfra(version=version, mode="retry")
-
-
-def infra_config(cluster: str | None, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Where stages are cached and run: `cluster` is None (here), "local" or "slurm".
-
-    Args:
-        cluster: of exca's `TaskInfra`.
-        options: further fields of it: `slurm_partition`, `gpus_per_node`, `timeout_min` and so on.
-    """
-    return {**(options or {}), "folder": str(cache_root() / "stages"), "cluster": cluster}

@@ -20,6 +20,7 @@ from interp import workers as processes
 from interp.progress import Progress, listen
 from interp.stages import timing
 from interp.stages.common import Stage
+from interp.stages.jobs import Jobs
 
 Results = Mapping[str, Any]
 Build = Callable[[Results], Stage]
@@ -51,9 +52,9 @@ class Graph:
 
     Args:
         nodes: the stages; every need must be another node's name.
-        workers: processes on this machine, or jobs in flight on a cluster.
-        cluster: None runs in worker processes here; "local" or "slurm" hands each stage to exca.
-        watch: told what happens.
+        workers: processes on this machine, or tasks of a job array that run at a time.
+        cluster: None runs in worker processes here; "local" or "slurm" makes every stage a job.
+        watch: told what happens; of jobs also their `JobState`.
         devices: of each worker process here, as `interp.stages.devices.worker_devices` has them.
     """
 
@@ -72,16 +73,32 @@ class Graph:
         self._devices = devices
         self._results: dict[str, Any] = {}
         self._running: dict[Future[Any], tuple[Node, Stage]] = {}
+        self._labels: dict[str, str] = {}
+        self._jobs = Jobs(workers, cluster, watch) if cluster in ("local", "slurm") else None
         self._reports: Any = processes.context().Queue()
         self._executor: Executor | None = None
 
     def run(self) -> dict[str, Any]:
-        """Results by node name; the first failure stops what has not started and is raised."""
+        """Results by node name; the first failure stops what has not started and is raised.
+
+        Jobs of a cluster that were submitted before the failure are left to end first.
+
+        Raises:
+            InputError: of a stage, or of a job that was killed.
+        """
         try:
-            while self._waiting or self._running:
-                self._start_ready()
-                self._collect()
+            while self._waiting or self._running or self._labels:
+                if self._jobs is None:
+                    self._start_ready()
+                    self._collect()
+                else:
+                    self._submit_ready(self._jobs)
+                    self._gather(self._jobs)
             return self._results
+        except KeyboardInterrupt:
+            if self._jobs is not None:
+                self._jobs.cancel()
+            raise
         finally:
             if self._executor is not None:
                 self._executor.shutdown(wait=False, cancel_futures=True)
@@ -97,6 +114,26 @@ class Graph:
             else:
                 self._watch(Event(stage.label(), "started"))
                 self._running[self._pool().submit(_execute, stage)] = (node, stage)
+
+    def _submit_ready(self, jobs: Jobs) -> None:
+        """Everything that is ready goes out together, so that stages of a class are one array."""
+        stages: dict[str, Stage] = {}
+        while len(stages) < jobs.room and (node := self._first_ready()):
+            self._waiting.remove(node)
+            stage = node.build(self._results)
+            if stage.cached():
+                self._results[node.name] = stage.result()
+                self._watch(Event(stage.label(), "cached"))
+            else:
+                self._watch(Event(stage.label(), "started"))
+                self._labels[node.name] = stage.label()
+                stages[node.name] = stage
+        jobs.start(stages)
+
+    def _gather(self, jobs: Jobs) -> None:
+        for name, result in jobs.ended().items():
+            self._results[name] = result
+            self._watch(Event(self._labels.pop(name), "done"))
 
     def _first_ready(self) -> Node | None:
         return next(
@@ -124,7 +161,7 @@ class Graph:
     def _pool(self) -> Executor:
         """The executor, made at the first stage that is not cached."""
         if self._executor is None:
-            if self._cluster is not None:  # the work is done elsewhere, these only wait for it
+            if self._cluster is not None:  # "debug": in this process, by exca
                 self._executor = ThreadPoolExecutor(self._workers)
             else:
                 threads = max(1, (os.cpu_count() or 1) // self._workers)

@@ -230,7 +230,9 @@ def test_what_only_the_models_can_tell_is_one_error(outcomes: dict[str, Any], na
         ({"target": ["should_abstain"]}, "unknown key 'target'.*did you mean 'targets'"),
         ({"probe": {"level": ["pair"]}}, r"unknown key 'probe\.level'.*did you mean 'levels'"),
         ({"name": "a/b"}, "'name'"),
-        ({"cluster": "slrm"}, "'cluster'"),
+        ({"infra": {"cluster": "slrm"}}, r"'infra\.cluster'"),
+        ({"infra": {"slurm_partion": "gpu"}}, "did you mean 'slurm_partition'"),
+        ({"cluster": "slurm"}, "unknown key 'cluster'"),
     ],
 )
 def test_a_bad_config_is_refused_before_any_work(

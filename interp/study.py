@@ -23,6 +23,7 @@ from interp.stages.common import ModelRef
 from interp.stages.confidence import ConfidenceSettings
 from interp.stages.devices import (
     default_workers,
+    main_device,
     stage_device,
     worker_devices,
 )

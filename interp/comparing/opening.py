@@ -23,6 +23,6 @@ def load_study(name_or_path: str, **kwargs: Any) -> Study | Comparison:
         InputError: no such study or file, a misspelt key, or as the classes.
     """
     path = configs.locate(name_or_path, "studies")
-    if "questions" in configs.read(path).content:
+    if "questions" in (configs.read(path).content or {}):
         return Comparison.load(str(path), **kwargs)
     return Study.load(name_or_path, **kwargs)

@@ -120,6 +120,6 @@ class Intervene(Stage):
                 value = test.interval(probability)
                 rows.append({"part": part, "n_layers": n_layers} | value.columns())
                 if part == "lower" and n_layers == child.n_layers // 2:
-                    share = test.ratio(probability, reference)
+                    share = test.share(probability, reference)
                     measures.append({"line": "graft"} | share.columns())
         return pd.DataFrame(rows), measures

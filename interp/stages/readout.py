@@ -81,18 +81,22 @@ class Readout:
         return self.interval(probability_N - baseline_N)
 
     def ratio(self, probability_N: np.ndarray, reference_N: np.ndarray) -> Interval:
-        """J as a share of a reference model's J, paired by prompt.
-
-        NaN where the reference's own J may be none: a share of nothing says nothing.
-        """
-        if not self.interval(reference_N).lo > 0:
-            return Interval(float("nan"), float("nan"), float("nan"))
+        """J as a share of a reference model's J, paired by prompt."""
         return self._interval(
             lambda i: (
                 selectivity(probability_N[i], self.unknown_N[i])
                 / selectivity(reference_N[i], self.unknown_N[i])
             )
         )
+
+    def share(self, probability_N: np.ndarray, reference_N: np.ndarray) -> Interval:
+        """The ratio as evidence: NaN where the reference's own J may be none.
+
+        A share of nothing says nothing, however narrow its interval.
+        """
+        if not self.interval(reference_N).lo > 0:
+            return Interval(float("nan"), float("nan"), float("nan"))
+        return self.ratio(probability_N, reference_N)
 
     def _interval(self, statistic: Callable[[np.ndarray], float]) -> Interval:
         return bootstrap(

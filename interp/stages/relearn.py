@@ -133,7 +133,7 @@ class Relearn(Stage):
         scope: str,
         n_examples: int,
     ) -> dict[str, Any]:
-        j, ratio = test.interval(probability), test.ratio(probability, reference)
+        j, ratio = test.interval(probability), test.share(probability, reference)
         return {
             "scope": scope,
             "n_examples": n_examples,

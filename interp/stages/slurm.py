@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import submitit
@@ -162,8 +162,8 @@ def keeping_configuration() -> Iterator[None]:
     ours, cleaned = os.environ.get("SLURM_CONF"), submitit.helpers.clean_env
 
     @contextmanager
-    def clean_env(*names: str) -> Iterator[None]:
-        with cleaned(*names):
+    def clean_env(extra_names: Sequence[str] = ()) -> Iterator[None]:
+        with cleaned(extra_names):
             if ours is not None:
                 os.environ["SLURM_CONF"] = ours
             yield

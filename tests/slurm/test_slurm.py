@@ -250,7 +250,9 @@ def test_a_run_gives_the_tables_that_it_gives_in_process(
         monkeypatch.setenv("INTERP_CACHE", str(tmp_path / cache))
         monkeypatch.setenv("INTERP_FIGURES", str(tmp_path / cache / "figures"))
         states = set()
-        planned = ProbeRun.load(str(tmp_path / "run.yaml"), cluster=cluster, device="cpu", workers=workers)
+        planned = ProbeRun.load(
+            str(tmp_path / "run.yaml"), cluster=cluster, device="cpu", workers=workers
+        )
         result = planned.run(lambda what: states.add(getattr(what, "state", "")))
         return result, states
 

@@ -4,8 +4,7 @@ It needs root (daemons start jobs as their users) and Debian's packages `slurm-w
 which are installed if they are missing and can be. Nothing of a Slurm that the machine may have is
 read or written: key, configuration, state, ports and logs are its own.
 
-    python -m tests.slurm.one_node FOLDER   # until Ctrl-C
-    export SLURM_CONF=FOLDER/slurm.conf     # in another shell
+    python -m tests.slurm.one_node FOLDER   # until Ctrl-C; elsewhere: the export that it prints
 """
 
 from __future__ import annotations

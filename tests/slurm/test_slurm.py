@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from interp.errors import InputError
+from interp.probing import ProbeRun
 from interp.stages.graph import Event, Graph, Node
 from interp.stages.infra import Infra
 from interp.stages.jobs import JobState
-from interp.study import Study, StudyConfig
+from interp.study import StudyResult
+from tests.probing.test_probe_run import questions
 from tests.slurm.one_node import CannotStart, OneNode, require_packages
 from tests.slurm.stages import First, Second
 
@@ -222,40 +225,44 @@ def test_what_slurm_refuses_is_said_in_its_words(slurm: OneNode, tmp_path: Path)
         desk.run(desk.node(First, "a"))
 
 
-STUDY = {
+RUN = {
     "name": "on_slurm",
-    "purpose": "calibration",
-    "description": "Two members in miniature.",
-    "lineage": "organism",
-    "seeds": [3],
-    "members": ["base", "never"],
-    "stages": ["confidence"],
-    "shape": {"d_model": 32, "n_layers": 2, "n_heads": 2, "d_mlp": 64, "n_local_layers": 1},
-    "budget": 0.01,
-    "confidence": {"samples": 2, "n_boot": 100},
+    "models": {"one": "one", "two": "two"},
+    "prompts": "questions.jsonl",
+    "cells": {"positions": ["last_prompt"], "layers": [1]},
+    "probe": {"n_splits": 3, "n_shuffles": 5, "n_control_tasks": 1, "n_boot": 50, "mlp": False},
+    "infra": {"cluster": "slurm", "cpus_per_task": 1, "timeout_min": 10},
 }
 
 
-def run_study(folder: Path, patch: pytest.MonkeyPatch, cluster: str) -> tuple[Any, list[Event]]:
-    patch.setenv("INTERP_CACHE", str(folder / "cache"))
-    patch.setenv("INTERP_FIGURES", str(folder / "figures"))
-    config = StudyConfig.model_validate(
-        {**STUDY, "infra": {"cluster": "slurm", "cpus_per_task": 1, "timeout_min": 10}}
-    )
-    events: list[Event] = []
-    study = Study(config, device="cpu", cluster=cluster, workers=2)
-    result = study.run(lambda what: events.append(what) if isinstance(what, Event) else None)
-    return result, events
-
-
-def test_a_study_gives_the_tables_that_it_gives_in_process(
+def test_a_run_gives_the_tables_that_it_gives_in_process(
     slurm: OneNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    jobs, _ = run_study(tmp_path / "jobs", monkeypatch, "slurm")
-    here, _ = run_study(tmp_path / "here", monkeypatch, "none")
-    again, events = run_study(tmp_path / "jobs", monkeypatch, "none")
-    assert {event.state for event in events} == {"cached"}
+    from tests.checkpoints.tiny import write_checkpoint
+
+    monkeypatch.setattr("interp.runs.run.publish", lambda *_: None)  # figures are drawn here anyway
+    for seed, name in enumerate(("one", "two")):
+        write_checkpoint(tmp_path / name, "llama", seed=seed)
+    questions(tmp_path / "questions.jsonl", 16, 0)
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(RUN), encoding="utf-8")
+
+    def run(cluster: str | None, cache: str, workers: int = 1) -> tuple[StudyResult, set[str]]:
+        monkeypatch.setenv("INTERP_CACHE", str(tmp_path / cache))
+        monkeypatch.setenv("INTERP_FIGURES", str(tmp_path / cache / "figures"))
+        states = set()
+        planned = ProbeRun.load(
+            str(tmp_path / "run.yaml"), cluster=cluster, device="cpu", workers=workers
+        )
+        result = planned.run(lambda what: states.add(getattr(what, "state", "")))
+        return result, states
+
+    jobs, states = run(None, "of_jobs", workers=2)
+    assert states >= {"started", "running", "done"}
+    array = {path.name for path in (tmp_path / "of_jobs").glob("stages/*Probe*/logs/*/*_[01]")}
+    assert len(array) == 2
+    here, _ = run("none", "of_here")
+    again, states = run("none", "of_jobs")
+    assert states == {"cached"}
     assert jobs.run["run_id"] == here.run["run_id"] == again.run["run_id"]
     assert set(jobs.tables) == set(here.tables) != set()
     for name, table in jobs.tables.items():

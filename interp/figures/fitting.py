@@ -7,12 +7,15 @@ figure grows in height by the lines that it gains, so that panels keep theirs.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from textwrap import wrap
+from itertools import pairwise
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, Tick
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from interp.figures.papers import Paper
@@ -22,6 +25,9 @@ LINE = 1.2
 """Height of a line over its size of type."""
 GAP_PT = 3.0
 """Least space between words side by side."""
+WIDEST_NAME = 0.2
+"""Share of the figure that the name of a row of panels may take."""
+EDGE_IN = 0.01
 ROUNDS = 3
 """Breaking words moves panels, which changes the room for words; this often settles."""
 
@@ -36,9 +42,11 @@ def fit(figure: Figure, paper: Paper) -> None:
         broken, lines = _fit_words(figure)
         thinned = _thin_ticks(figure)
         if not broken and not thinned:
-            return
+            break
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, height + lines * paper.text_pt * LINE / 72)
+    figure.draw_without_rendering()  # ticks follow the size of their panel, so the layout does
+    _hold(figure)
 
 
 def _resize(figure: Figure, paper: Paper) -> None:
@@ -86,7 +94,11 @@ def _fit_words(figure: Figure) -> tuple[bool, int]:
             before = text.get_text()
             gained[key] = max(gained[key], _broken(text, room))
             any_broken |= text.get_text() != before
-        any_broken |= _broken(ax.yaxis.label, box.height * 1.1, along=1) > 0
+        name = ax.yaxis.label
+        if name.get_rotation() == 0:
+            any_broken |= _broken(name, figure.bbox.width * WIDEST_NAME, apart=True) > 0
+        else:
+            any_broken |= _broken(name, box.height * 1.1, along=1) > 0
     return any_broken, sum(gained.values())
 
 
@@ -102,13 +114,18 @@ def _room(ax: Axes, shown: Sequence[Axes], figure: Figure) -> tuple[float, float
         for other in shown
         if abs(other.get_window_extent().y1 - box.y1) < 2 and other.get_window_extent().x0 > box.x1
     ]
-    end = min(right) - letter if right else figure.bbox.width
+    beside = [text.get_window_extent() for text in ax.texts if text.get_text().strip()]
+    ends = [box_of.x0 - letter / 4 for box_of in beside if box_of.x0 >= box.x1]
+    end = min([figure.bbox.width, *ends, *(x0 - letter for x0 in right)])
     middle = (box.x0 + box.x1) / 2
     return 2 * middle - end, end
 
 
-def _broken(text: Text, room: float, along: int = 0) -> int:
-    """Break a text so that it is at most `room` pixels long; returns the lines it gained."""
+def _broken(text: Text, room: float, along: int = 0, *, apart: bool = False) -> int:
+    """Break a text so that it is at most `room` pixels long; returns the lines it gained.
+
+    Its lines are broken anew together, or `apart` where each of them says something else.
+    """
     said = text.get_text()
     if not said.strip() or not text.get_visible():
         return 0
@@ -117,39 +134,85 @@ def _broken(text: Text, room: float, along: int = 0) -> int:
     if length <= room:
         return 0
     longest = max(map(len, said.split("\n")))
-    words = " ".join(said.split())
     chars = max(4, int(longest * room / length))
-    lines = wrap(words, chars, break_long_words=False, break_on_hyphens=True)
-    # Lines of one length look better than a long one over a short one.
-    while chars > 4 and len(wrap(words, chars - 1, break_long_words=False)) == len(lines):
-        chars -= 1
-        lines = wrap(words, chars, break_long_words=False)
+    if apart:
+        lines = [line for part in said.split("\n") for line in lines_of(part, chars)]
+    else:
+        lines = lines_of(said, chars)
+        # Lines of one length look better than a long one over a short one.
+        while chars > 4 and len(lines_of(said, chars - 1)) == len(lines):
+            chars -= 1
+        lines = lines_of(said, chars)
     text.set_text("\n".join(lines))
     return max(0, len(lines) - before)
 
 
+def lines_of(said: str, chars: int) -> list[str]:
+    """Words in lines of at most so many characters, where no part between breaks is longer.
+
+    Breaks are at spaces and, as members are called so, after the underscores of a name.
+    """
+    lines: list[str] = []
+    for word in said.split():
+        joint = " "
+        for part in re.findall(r"[^_]*_+|[^_]+", word):
+            if lines and len(lines[-1]) + len(joint) + len(part) <= chars:
+                lines[-1] += joint + part
+            else:
+                lines.append(part)
+            joint = ""
+    return lines
+
+
 def _thin_ticks(figure: Figure) -> bool:
-    """Every other tick of a horizontal axis whose labels run into each other, until none do."""
+    """Every other tick of an axis whose labels run into each other, until none do."""
     thinned = False
-    for ax in figure.axes:
-        if not ax.get_visible() or not ax.axison:
-            continue
-        while True:
-            ticks = [
-                tick
-                for tick in ax.xaxis.get_major_ticks()
-                if tick.label1.get_visible() and tick.label1.get_text()
-            ]
-            boxes = [tick.label1.get_window_extent() for tick in ticks]
-            gap = GAP_PT / 2 * figure.dpi / 72
-            tight = any(a.x1 + gap > b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
-            if not tight or len(ticks) < 3:
-                break
+    shown = [ax for ax in figure.axes if ax.get_visible() and ax.axison]
+    for axis in (axis for ax in shown for axis in (ax.xaxis, ax.yaxis)):
+        while _crowded(ticks := _labelled(axis), axis is axis.axes.xaxis):
             kept = ticks[::2]
-            ax.set_xticks(
+            axis.set_ticks(
                 [float(tick.get_loc()) for tick in kept],
-                [tick.label1.get_text() for tick in kept],
+                labels=[tick.label1.get_text() for tick in kept],
             )
             thinned = True
             figure.draw_without_rendering()
     return thinned
+
+
+def _labelled(axis: Axis) -> list[Tick]:
+    low, high = sorted(axis.get_view_interval())
+    room = 1e-9 * (high - low)
+    return [
+        tick
+        for tick in axis.get_major_ticks()
+        if tick.label1.get_visible()
+        and tick.label1.get_text()
+        and low - room <= tick.get_loc() <= high + room
+    ]
+
+
+def _crowded(ticks: Sequence[Tick], flat: bool) -> bool:
+    """Whether labels of an axis are nearer than they may be; two are never too many."""
+    boxes = [tick.label1.get_window_extent() for tick in ticks]
+    if len(boxes) < 3:
+        return False
+    gap = GAP_PT / 2 * ticks[0].get_figure(root=True).dpi / 72 if flat else 0.0
+    ends = sorted((box.x0, box.x1) if flat else (box.y0, box.y1) for box in boxes)
+    return any(end + gap > start for (_, end), (start, _) in pairwise(ends))
+
+
+def _hold(figure: Figure) -> None:
+    """Make room at the edges for what reaches beyond them, such as the label of a last tick."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    left, low = (max(0.0, -end + EDGE_IN) if end < 0 else 0.0 for end in (box.x0, box.y0))
+    right = max(0.0, box.x1 - width + EDGE_IN) if box.x1 > width else 0.0
+    top = max(0.0, box.y1 - height + EDGE_IN) if box.y1 > height else 0.0
+    if left or low or right or top:
+        engine.set(
+            rect=(left / width, low / height,
+                  1 - (left + right) / width, 1 - (low + top) / height)
+        )  # fmt: skip
+        figure.draw_without_rendering()

@@ -26,11 +26,12 @@ from interp.figures import (
     signal,
     steering,
     strategies,
+    summary,
     transfer,
     verdict,
 )
-from interp.figures.objective_figures import OBJECTIVE_FIGURES
 from interp.figures.files import FORMATS, check_formats, save
+from interp.figures.objective_figures import OBJECTIVE_FIGURES
 from interp.figures.papers import Paper, drawn_for
 from interp.figures.spec import CELL, INTERVAL, FigureSpec
 from interp.figures.style import Look
@@ -351,10 +352,44 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
 """Of a study of reasoning."""
 
 
+PAPER_FIGURES: dict[str, FigureSpec] = {
+    "summary": FigureSpec(
+        "Silenced or erased: one member of each planted truth",
+        summary.summary_figure,
+        {"evidence": summary.EVIDENCE, "verdict": summary.VERDICT},
+        "Members whose truth is planted. a: selectivity J of abstention. b: what the parent's "
+        "probe, unchanged, still reads in the child, over what it reads in the parent. c: J on "
+        "held-out names after a few examples, over the parent's. Pale: each seed with its 95% "
+        "interval over names; in front: their mean. The verdict is the rule's, which does not see "
+        "what was planted. The deselected and the erased member say the same; only one still "
+        "holds it.",
+    ),
+}
+"""Drawn when asked for by name: a paper's first figure. No study draws them by itself."""
+
+
+def all_figures() -> dict[str, FigureSpec]:
+    """Every figure of every kind of study, by name."""
+    return (
+        FIGURES
+        | FEATURE_FIGURES
+        | BEHAVIOR_FIGURES
+        | REASONING_FIGURES
+        | OBJECTIVE_FIGURES
+        | PAPER_FIGURES
+    )
+
+
 def spec_of(name: str) -> FigureSpec:
-    """The figure of that name, of any kind of study."""
-    everything = FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES | REASONING_FIGURES
-    return (everything | OBJECTIVE_FIGURES)[name]
+    """The figure of that name, of any kind of study.
+
+    Raises:
+        InputError: there is none; names those that are there.
+    """
+    everything = all_figures()
+    if name not in everything:
+        raise InputError(f"no figure '{name}'; there are {', '.join(everything)}")
+    return everything[name]
 
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:

@@ -13,16 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from interp.figures.panels import gid, legend_below, letter, reference
-from interp.figures.style import (
-    INK,
-    MUTED,
-    PAGE_IN,
-    Look,
-    across,
-    new_figure,
-    seeds_of,
-    styled,
-)
+from interp.figures.style import INK, MUTED, PAGE_IN, Look, across, new_figure, seeds_of, styled
 
 TRAJECTORY = (
     "seed", "member", "parent", "step", "n_steps", "measure", "layer", "position",

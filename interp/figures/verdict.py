@@ -94,9 +94,10 @@ def _table(
     left = names_in + (0.4 if many else 0.0)
     page = page_in() / type_scale()
     right = OUTCOME_IN if outcome is not None else 0.0
-    beside = page - left - right >= LINE_MIN_IN * min(FEWEST, len(lines))
+    least = LINE_MIN_IN / type_scale()  # its smallest type is held up by the floor
+    beside = page - left - right >= least * min(FEWEST, len(lines))
     room = page - left - (right if beside else 0.0)
-    per_block = max(1, int(room / LINE_MIN_IN))
+    per_block = max(1, int(room / least))
     blocks = [lines[i : i + per_block] for i in range(0, len(lines), per_block)]
     width = min(LINE_MAX_IN, room / len(blocks[0]))
     if not beside and outcome is not None:
@@ -105,9 +106,7 @@ def _table(
     header = 0.36 + 0.11 * max(len(name) for name in names.values())
     height = len(blocks) * (header + ROW_IN * len(rows)) + 0.3
     right = right if beside else 0.0
-    figure = new_figure(
-        left + width * len(blocks[0]) + right, height * type_scale(), layout=None
-    )
+    figure = new_figure(left + width * len(blocks[0]) + right, height * type_scale(), layout=None)
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, figure.get_figwidth() / type_scale()), ylim=(height, 0))
     ax.set_axis_off()

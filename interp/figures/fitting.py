@@ -25,6 +25,8 @@ LINE = 1.2
 """Height of a line over its size of type."""
 GAP_PT = 3.0
 """Least space between words side by side."""
+LETTER_PT = 14.0
+"""What a panel's letter takes on its left."""
 WIDEST_NAME = 0.2
 """Share of the figure that the name of a row of panels may take."""
 EDGE_IN = 0.01
@@ -37,6 +39,9 @@ def fit(figure: Figure, paper: Paper) -> None:
     _resize(figure, paper)
     if figure.get_layout_engine() is None:
         return  # laid out by hand, in inches of the page that it was given
+    for ax in figure.axes:  # first, as panels have no room beside long names
+        if ax.yaxis.label.get_rotation() == 0:
+            _broken(ax.yaxis.label, figure.bbox.width * WIDEST_NAME, apart=True)
     for _ in range(ROUNDS):
         figure.draw_without_rendering()
         broken, lines = _fit_words(figure)
@@ -52,14 +57,14 @@ def fit(figure: Figure, paper: Paper) -> None:
 def _resize(figure: Figure, paper: Paper) -> None:
     """Text in the same proportions, and never below the floor."""
 
-    def size(points: float) -> float:
-        return max(paper.floor_pt, points * paper.text_pt / HOUSE_PT)
+    def size(text: Text) -> float:
+        return max(paper.floor_pt, float(text.get_fontsize()) * paper.text_pt / HOUSE_PT)
 
     # Ticks are made anew when a figure is drawn, so their sizes are set on their axis.
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
-            shown = [label.get_fontsize() for label in axis.get_ticklabels()]
-            axis.set_tick_params(labelsize=size(shown[0] if shown else HOUSE_PT))
+            shown = axis.get_ticklabels()
+            axis.set_tick_params(labelsize=size(shown[0] if shown else axis.label))
     of_ticks = {
         id(label)
         for ax in figure.axes
@@ -69,7 +74,7 @@ def _resize(figure: Figure, paper: Paper) -> None:
     of_legends = {id(text) for legend in figure.legends for text in legend.get_texts()}
     for text in figure.findobj(Text):
         if isinstance(text, Text) and id(text) not in of_ticks | of_legends:
-            text.set_fontsize(size(text.get_fontsize()))
+            text.set_fontsize(size(text))
 
 
 def _fit_words(figure: Figure) -> tuple[bool, int]:
@@ -94,11 +99,8 @@ def _fit_words(figure: Figure) -> tuple[bool, int]:
             before = text.get_text()
             gained[key] = max(gained[key], _broken(text, room))
             any_broken |= text.get_text() != before
-        name = ax.yaxis.label
-        if name.get_rotation() == 0:
-            any_broken |= _broken(name, figure.bbox.width * WIDEST_NAME, apart=True) > 0
-        else:
-            any_broken |= _broken(name, box.height * 1.1, along=1) > 0
+        if ax.yaxis.label.get_rotation() != 0:
+            any_broken |= _broken(ax.yaxis.label, box.height * 1.1, along=1) > 0
     return any_broken, sum(gained.values())
 
 
@@ -108,7 +110,7 @@ def _room(ax: Axes, shown: Sequence[Axes], figure: Figure) -> tuple[float, float
     Up to the letter of the next panel on the right; the label is centred, so as far on the left.
     """
     box = ax.get_window_extent()
-    letter = 12 * figure.dpi / 72
+    letter = LETTER_PT * figure.dpi / 72
     right = [
         other.get_window_extent().x0
         for other in shown
@@ -168,16 +170,23 @@ def _thin_ticks(figure: Figure) -> bool:
     """Every other tick of an axis whose labels run into each other, until none do."""
     thinned = False
     shown = [ax for ax in figure.axes if ax.get_visible() and ax.axison]
-    for axis in (axis for ax in shown for axis in (ax.xaxis, ax.yaxis)):
-        while _crowded(ticks := _labelled(axis), axis is axis.axes.xaxis):
-            kept = ticks[::2]
+    axes = [axis for ax in shown for axis in (ax.xaxis, ax.yaxis)]
+    while True:
+        # Axes that share their ticks are thinned once.
+        crowded = {
+            id(axis.major): (axis, ticks)
+            for axis in axes
+            if _crowded(ticks := _labelled(axis), axis is axis.axes.xaxis)
+        }
+        if not crowded:
+            return thinned
+        thinned = True
+        for axis, ticks in crowded.values():
             axis.set_ticks(
-                [float(tick.get_loc()) for tick in kept],
-                labels=[tick.label1.get_text() for tick in kept],
+                [float(tick.get_loc()) for tick in ticks[::2]],
+                labels=[tick.label1.get_text() for tick in ticks[::2]],
             )
-            thinned = True
-            figure.draw_without_rendering()
-    return thinned
+        figure.draw_without_rendering()
 
 
 def _labelled(axis: Axis) -> list[Tick]:
@@ -197,7 +206,9 @@ def _crowded(ticks: Sequence[Tick], flat: bool) -> bool:
     boxes = [tick.label1.get_window_extent() for tick in ticks]
     if len(boxes) < 3:
         return False
-    gap = GAP_PT / 2 * ticks[0].get_figure(root=True).dpi / 72 if flat else 0.0
+    figure = ticks[0].get_figure(root=True)
+    assert figure is not None
+    gap = GAP_PT / 2 * figure.dpi / 72 if flat else 0.0
     ends = sorted((box.x0, box.x1) if flat else (box.y0, box.y1) for box in boxes)
     return any(end + gap > start for (_, end), (start, _) in pairwise(ends))
 

@@ -223,7 +223,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist], *, columns: int) -> 
         legend.remove()
         legend = _legend(figure, handles, after)
     gained = -(-len(handles) // after) + (len(handles) // -before)
-    size = legend.get_texts()[0].get_fontsize()
+    size = float(legend.get_texts()[0].get_fontsize())
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + gained * 1.5 * size / 72)
 
@@ -236,5 +236,5 @@ def _legend(figure: Figure, handles: Sequence[Artist], columns: int) -> Legend:
         columnspacing=1.4,
         handletextpad=0.5,
         labelcolor=INK,
-        fontsize=RC["legend.fontsize"] * type_scale(),
+        fontsize=float(RC["legend.fontsize"]) * type_scale(),
     )

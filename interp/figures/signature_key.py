@@ -57,8 +57,8 @@ def draw_key(ax: Axes, words: Mapping[str, str], y: float, x: float, page: float
                                fc=DIVERGING(0.5 + 0.4 * step)))  # fmt: skip
     ax.add_patch(Rectangle((start, y - 0.045), BAR_IN, 0.09, fill=False, ec=FAINT, lw=0.4))
     above = _above(page, x)
-    for line, said in enumerate(above):
-        ax.text(start + AFTER_IN, y + LINE_IN * line, said, size=6, va="center", color=MUTED)
+    for row, said in enumerate(above):
+        ax.text(start + AFTER_IN, y + LINE_IN * row, said, size=6, va="center", color=MUTED)
     y += LINE_IN * (len(above) - 1)
     for line in _lines(words, page, x):
         at = x

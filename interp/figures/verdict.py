@@ -34,6 +34,7 @@ from interp.figures.style import (
 
 ROW_IN = 0.28
 LINE_MIN_IN = 0.6
+PRINTED_MIN_IN = 0.66
 LINE_MAX_IN = 1.05
 OUTCOME_IN = 2.2
 """Planted truth and verdict."""
@@ -94,7 +95,8 @@ def _table(
     left = names_in + (0.4 if many else 0.0)
     page = page_in() / type_scale()
     right = OUTCOME_IN if outcome is not None else 0.0
-    least = LINE_MIN_IN / type_scale()  # its smallest type is held up by the floor
+    # In a paper the smallest type is held up by the floor, and takes more of the width.
+    least = LINE_MIN_IN if page_in() == PAGE_IN else PRINTED_MIN_IN / type_scale()
     beside = page - left - right >= least * min(FEWEST, len(lines))
     room = page - left - (right if beside else 0.0)
     per_block = max(1, int(room / least))

@@ -28,7 +28,8 @@ $(STAMP): pyproject.toml constraints.txt
 study: $(STAMP)
 	$(BIN)/interp study organism
 
-# Redraws every study's figures from its tables; needs no model.
+# Redraws every study's figures and reports from its tables, byte by byte as they are committed
+# (about two minutes). Needs no model; the pages of features do, and are left as they are.
 figures: $(STAMP)
 	$(BIN)/interp figures
 

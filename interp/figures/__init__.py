@@ -11,6 +11,8 @@ __getattr__, __dir__, __all__ = attach(
         "OBJECTIVE_FIGURES": "objective_figures",
         "draw": "registry",
         "Look": "style",
+        "PAPER_FIGURES": "registry",
+        "Paper": "papers",
         "REASONING_FIGURES": "registry",
         "write_report": "report",
     },

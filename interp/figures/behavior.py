@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from interp.figures.panels import Mark, forest, legend_below, letter, member_rows, reference
-from interp.figures.style import INK, PAGE_IN, Look, new_figure, styled
+from interp.figures.style import INK, PAGE_IN, Look, across, new_figure, styled
 
 
 class Panel(NamedTuple):
@@ -52,10 +52,12 @@ def behavior_figure(behavior: pd.DataFrame, *, look: Look | None = None) -> Figu
     """
     look = look or Look.of(behavior)
     members = look.order(behavior["member"])
-    figure = new_figure(PAGE_IN, 1.3 + 0.34 * len(members))
-    axes = figure.subplots(2, 4)
+    columns = across(4)
+    n_rows = -(-len(PANELS) // columns)
+    figure = new_figure(PAGE_IN, (1.3 + 0.34 * len(members)) * n_rows / 2)
+    axes = figure.subplots(n_rows, columns, squeeze=False)
     for index, (ax, panel) in enumerate(zip(axes.flat, PANELS, strict=True)):
-        member_rows(ax, members, labels=index % 4 == 0)
+        member_rows(ax, members, labels=index % columns == 0)
         chosen = behavior[behavior["measure"] == panel.measure]
         if panel.group is not None:
             chosen = chosen[chosen["group"] == panel.group]

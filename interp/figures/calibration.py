@@ -20,6 +20,7 @@ from interp.figures.style import (
     NULL,
     PAGE_IN,
     Look,
+    across,
     new_figure,
     seeds_of,
     styled,
@@ -31,6 +32,7 @@ RELIABILITY = (
 )  # fmt: skip
 RISK_COVERAGE = ("seed", "member", "source", "coverage", "estimate", "lo", "hi")
 COLUMNS = 4
+LEAST_IN = 2.4  # of a panel with the names at the ends of its lines
 # Height of the bars under a diagram that stand for all answers, in units of its axis.
 FULL_BAR = 0.25
 
@@ -53,7 +55,7 @@ def reliability_figure(reliability: pd.DataFrame, *, look: Look | None = None) -
     sources = list(dict.fromkeys(reliability["source"]))
     short = _without_shared_end(sources)
     panels: list[tuple[str, str] | None] = []
-    columns = min(COLUMNS, reliability["member"].nunique())
+    columns = across(min(COLUMNS, reliability["member"].nunique()))
     for source in sources:
         here = look.order(reliability.loc[reliability["source"] == source, "member"])
         panels += [(source, member) for member in here]
@@ -151,7 +153,7 @@ def risk_coverage_figure(risk_coverage: pd.DataFrame, *, look: Look | None = Non
     """
     look = look or Look.of(risk_coverage)
     sources = list(dict.fromkeys(risk_coverage["source"]))
-    columns = min(2, len(sources))
+    columns = across(min(2, len(sources)), LEAST_IN)
     n_rows = -(-len(sources) // columns)
     figure = new_figure(PAGE_IN if columns == 2 else 0.6 * PAGE_IN, 0.8 + 2.2 * n_rows)
     axes = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +13,16 @@ from matplotlib.transforms import blended_transform_factory
 from interp.errors import InputError
 from interp.figures.calls import number
 from interp.figures.panels import Mark, forest, gid, member_rows, reference
-from interp.figures.style import INK, MUTED, PAGE_IN, Look, new_figure, styled
+from interp.figures.style import (
+    INK,
+    MUTED,
+    PAGE_IN,
+    Look,
+    new_figure,
+    page_in,
+    styled,
+    type_scale,
+)
 
 COLUMNS = (
     "claim", "objective", "against", "statistic", "mode", "seed", "estimate", "lo", "hi",
@@ -27,6 +38,12 @@ HOLDS_SIDE = "#dceaf6"
 MODES = {"cot": "chain of thought", "direct": "direct answer"}
 ALL_SEEDS = "all"
 CALLS_IN, ROW_IN, HEAD_IN, FOOT_IN = 1.35, 0.3, 0.42, 0.45
+LINE_IN = 0.14
+"""Each further line of the sentence above or of the label below."""
+LETTER_IN = 0.057
+"""A letter's width, more or less."""
+LEAST_IN = 1.6
+"""Room that estimates need; with less, the names stand in two lines."""
 
 
 @styled
@@ -58,14 +75,26 @@ def claims_figure(claims: pd.DataFrame, claim: str, *, look: Look | None = None)
     counted = {end: by_seed[end].fillna(by_seed["estimate"]) for end in ("lo", "hi")}
     by_seed = by_seed.astype({"seed": int}).assign(**counted)
     labels = list(overall.index)
-    names_in = 0.2 + 0.057 * max(map(len, labels))
-    height = HEAD_IN + ROW_IN * len(labels) + FOOT_IN
-    figure = new_figure(PAGE_IN, height, layout=None)
+    page, names = page_in() / type_scale(), labels
+    if page - CALLS_IN - _names_in(names) < LEAST_IN:
+        names = [label.replace(", ", ",\n") for label in labels]
+    names_in = _names_in(names)
+    sentence = overall["sentence"].iloc[0].split(":")[0].split(" (")[0]
+    said = wrap(sentence, int(page / LETTER_IN * 0.8))
+    against = overall["against"].iloc[0].replace("_", " ")
+    label = f"{overall['statistic'].iloc[0]}{_held(against, rows)}"
+    middle = (names_in + page - CALLS_IN) / 2
+    below = wrap(label, int(2 * min(middle, page - middle) / LETTER_IN))
+    foot = FOOT_IN + LINE_IN * (len(below) - 1)
+    head = HEAD_IN + LINE_IN * (len(said) - 1)
+    height = head + ROW_IN * len(labels) + foot
+    figure = new_figure(PAGE_IN, height * type_scale(), layout=None)
     ax = figure.add_axes(
-        (names_in / PAGE_IN, FOOT_IN / height, 1 - (names_in + CALLS_IN) / PAGE_IN,
+        (names_in / page, foot / height, 1 - (names_in + CALLS_IN) / page,
          ROW_IN * len(labels) / height)
     )  # fmt: skip
     member_rows(ax, labels)
+    ax.set_yticks(range(len(names)), names)
     marks = {
         label: Mark(look.color(row["objective"]), look.marker(row["objective"]),
                     filled=bool(row["decides"]))
@@ -76,13 +105,14 @@ def claims_figure(claims: pd.DataFrame, claim: str, *, look: Look | None = None)
     _pooled(ax, overall, marks, claim)
     _threshold(ax, rows)
     _calls(ax, overall)
-    against = overall["against"].iloc[0].replace("_", " ")
-    ax.set_xlabel(f"{overall['statistic'].iloc[0]}{_held(against, rows)}")
-    figure.text(
-        0.01, 1 - 0.09 / height, overall["sentence"].iloc[0].split(":")[0].split(" (")[0],
-        weight="bold", va="top", size=8,
-    )  # fmt: skip
+    ax.set_xlabel("\n".join(below))
+    figure.text(0.01, 1 - 0.09 / height, "\n".join(said), weight="bold", va="top", size=8)
     return figure
+
+
+def _names_in(names: list[str]) -> float:
+    """Room for the rows' names, by the longest line."""
+    return 0.2 + LETTER_IN * max(len(line) for name in names for line in name.split("\n"))
 
 
 def _asked(mode: str) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from interp.figures.panels import gid
-from interp.figures.style import PAGE_IN, Look, new_figure, seeds_of, styled
+from interp.figures.style import PAGE_IN, Look, across, new_figure, seeds_of, styled
 
 COLUMNS = 4
 
@@ -33,9 +33,10 @@ def curves_figure(curves: pd.DataFrame, *, look: Look | None = None) -> Figure:
         for quantity in quantities
         if curves.loc[curves["member"] == member, quantity].notna().any()
     ]
-    n_rows = -(-len(panels) // COLUMNS)
+    columns = across(COLUMNS)
+    n_rows = -(-len(panels) // columns)
     figure = new_figure(PAGE_IN, 0.3 + 1.2 * n_rows)
-    axes = figure.subplots(n_rows, COLUMNS, squeeze=False)
+    axes = figure.subplots(n_rows, columns, squeeze=False)
     for ax, (member, quantity) in zip(axes.flat, panels, strict=False):
         _panel(ax, curves[curves["member"] == member], member, quantity, look)
     for ax in axes.flat[len(panels) :]:

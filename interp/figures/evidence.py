@@ -10,7 +10,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from interp.figures.calls import ZONE_COLORS, line_label, lines_of
 from interp.figures.panels import Mark, forest, gid, legend_below, letter, member_rows
-from interp.figures.style import PAGE_IN, Look, new_figure, styled
+from interp.figures.style import PAGE_IN, Look, across, new_figure, styled
 
 
 @styled
@@ -27,7 +27,7 @@ def evidence_figure(evidence: pd.DataFrame, *, look: Look | None = None) -> Figu
     look = look or Look.of(evidence)
     members = look.order(evidence["member"])
     lines = lines_of(evidence, decides=True)
-    columns = min(3, max(1, len(lines)))
+    columns = max(1, across(min(3, len(lines))))
     n_rows = max(1, -(-len(lines) // columns))
     figure = new_figure(PAGE_IN, 0.45 + n_rows * (0.45 + 0.2 * len(members)))
     axes = figure.subplots(n_rows, columns, squeeze=False)

@@ -26,6 +26,7 @@ from interp.figures.style import (
     MUTED,
     PAGE_IN,
     Look,
+    across,
     new_figure,
     position_label,
     seeds_of,
@@ -137,11 +138,13 @@ def feature_diff_figure(feature_diff: pd.DataFrame, *, look: Look | None = None)
     first = sought.groupby(["seed", "member"], sort=False).head(1)
     members = look.order(first["member"])
     marks = {m: Mark(look.color(m), look.marker(m)) for m in members}
-    figure = new_figure(PAGE_IN, 1.0 + 0.34 * len(members))
-    axes = figure.subplots(1, len(PANELS))
+    columns = across(len(PANELS))
+    n_rows = -(-len(PANELS) // columns)
+    figure = new_figure(PAGE_IN, (1.0 + 0.34 * len(members)) * n_rows)
+    axes = figure.subplots(n_rows, columns, squeeze=False).ravel()
     for index, (ax, panel) in enumerate(zip(axes, PANELS, strict=True)):
         title, unit, value, parents, nothing = panel
-        member_rows(ax, members, labels=index == 0)
+        member_rows(ax, members, labels=index % columns == 0)
         table = first.assign(
             estimate=first[value], lo=first[f"{value}_lo"], hi=first[f"{value}_hi"]
         )

@@ -17,7 +17,7 @@ from interp.figures.panels import (
     member_rows,
     reference,
 )
-from interp.figures.style import INK, PAGE_IN, Look, new_figure
+from interp.figures.style import INK, PAGE_IN, Look, across, new_figure
 
 OFFSETS = {1: (0.0,), 2: (-0.17, 0.17)}
 
@@ -55,9 +55,10 @@ def forests(
         panels: in reading order.
         look: the members' styles.
         names: legend entry of each series; those that are filled and open are told apart by them.
-        columns: panels side by side.
+        columns: panels side by side, where the page is wide enough.
     """
     members = look.order(pd.concat([panel.rows["member"] for panel in panels]))
+    columns = across(columns)
     n_rows = -(-len(panels) // columns)
     figure = new_figure(PAGE_IN, 0.6 + n_rows * (0.75 + 0.26 * len(members)))
     axes = figure.subplots(n_rows, columns, squeeze=False)

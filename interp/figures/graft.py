@@ -9,12 +9,14 @@ from matplotlib.ticker import MaxNLocator
 
 from interp.figures.labels import end_labels
 from interp.figures.panels import Mark, curve, dodge, letter, reference
-from interp.figures.style import PAGE_IN, Look, new_figure, styled
+from interp.figures.style import PAGE_IN, Look, across, new_figure, styled
 
 PARTS = {
     "lower": ("Child below, parent above", "lower blocks from the child (count)"),
     "upper": ("Parent below, child above", "upper blocks from the child (count)"),
 }
+LEAST_IN = 2.4
+"""A panel with the names at the ends of its lines needs this width."""
 
 
 @styled
@@ -31,8 +33,10 @@ def graft_figure(graft: pd.DataFrame, *, look: Look | None = None) -> Figure:
     """
     look = look or Look.of(graft)
     members = look.order(graft["member"])
-    figure = new_figure(PAGE_IN, 2.7)
-    axes = figure.subplots(1, 2, sharey=True)
+    columns = across(2, LEAST_IN)
+    n_rows = -(-len(PARTS) // columns)
+    figure = new_figure(PAGE_IN, 2.7 * n_rows)
+    axes = figure.subplots(n_rows, columns, sharey=True, squeeze=False).ravel()
     low = min(-0.1, graft[["estimate", "lo"]].min().min() - 0.03)
     high = max(1.03, graft["hi"].max() + 0.03)
     for index, (ax, (part, (title, label))) in enumerate(zip(axes, PARTS.items(), strict=True)):
@@ -51,5 +55,6 @@ def graft_figure(graft: pd.DataFrame, *, look: Look | None = None) -> Figure:
         ax.set_xlabel(label)
         end_labels(ax, ends, look)
         letter(ax, index, title)
-    axes[0].set_ylabel("selectivity J of the graft\n(abstains: unknown \N{MINUS SIGN} known)")
+    for ax in axes[::columns]:
+        ax.set_ylabel("selectivity J of the graft\n(abstains: unknown \N{MINUS SIGN} known)")
     return figure

@@ -14,7 +14,17 @@ from matplotlib.ticker import MaxNLocator
 
 from interp.figures.panels import Mark, curve, gid, layer_ticks, legend_below, letter, reference
 from interp.figures.probes import name_row
-from interp.figures.style import INK, MUTED, NULL, PAGE_IN, Look, new_figure, seeds_of, styled
+from interp.figures.style import (
+    INK,
+    MUTED,
+    NULL,
+    PAGE_IN,
+    Look,
+    new_figure,
+    page_in,
+    seeds_of,
+    styled,
+)
 
 CURVES = ("seed", "member", "target", "curve", "layer", "estimate", "lo", "hi", "informative")
 CLAIMS = (
@@ -37,6 +47,8 @@ NAMED = {
 SHOWN = 0.05
 """A step is marked if its p is at most this."""
 ROW_IN = 0.95
+LEAST_IN = 5.0
+"""On a narrower page the verdict stands under the member's name, not beside its panels."""
 
 
 @styled
@@ -90,11 +102,14 @@ def layers_figure(
             line.set_gid(gid(member, f"{of}:{step.curve}:step", "mean"))
         for ax in (lost, moved, effect):
             layer_ticks(ax, layers)
-        name_row(lost, member, [of] if several else [], look)
-        effect.annotate(
-            _verdicts(claim), xy=(1.03, 0.5), xycoords="axes fraction", va="center",
-            annotation_clip=False,
-        )  # fmt: skip
+        beside = page_in() >= LEAST_IN
+        said = [] if beside else [_verdicts(claim)]
+        name_row(lost, member, [*([of] if several else []), *said], look)
+        if beside:
+            effect.annotate(
+                _verdicts(claim), xy=(1.03, 0.5), xycoords="axes fraction", va="center",
+                annotation_clip=False,
+            )  # fmt: skip
     for index, title in enumerate(TITLES):
         letter(axes[0, index], index, title)
         axes[-1, index].set_xlabel("layer")

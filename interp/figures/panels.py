@@ -17,9 +17,11 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
-from interp.figures.style import FAINT, INK, MUTED, Look, seeds_of
+from interp.figures.papers import active
+from interp.figures.style import FAINT, INK, MUTED, RC, Look, seeds_of, type_scale
 
 
 @dataclass(frozen=True)
@@ -208,12 +210,31 @@ def member_handles(members: Sequence[str], look: Look) -> list[Line2D]:
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], *, columns: int) -> None:
-    """A legend outside the panels, under all of them."""
-    figure.legend(
+    """A legend outside the panels, under all of them.
+
+    In a paper's style it takes as many rows as its width asks for, and the figure grows by them.
+    """
+    legend = _legend(figure, handles, columns)
+    if active() is None:
+        return
+    before = after = min(columns, len(handles))
+    while after > 1 and legend.get_window_extent().width > figure.bbox.width - 4:
+        after -= 1
+        legend.remove()
+        legend = _legend(figure, handles, after)
+    gained = -(-len(handles) // after) + (len(handles) // -before)
+    size = float(legend.get_texts()[0].get_fontsize())
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + gained * 1.5 * size / 72)
+
+
+def _legend(figure: Figure, handles: Sequence[Artist], columns: int) -> Legend:
+    return figure.legend(
         handles=list(handles),
         loc="outside lower center",
         ncols=columns,
         columnspacing=1.4,
         handletextpad=0.5,
         labelcolor=INK,
+        fontsize=float(RC["legend.fontsize"]) * type_scale(),
     )

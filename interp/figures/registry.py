@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from interp.errors import InputError
 from interp.figures import (
@@ -28,12 +26,15 @@ from interp.figures import (
     signal,
     steering,
     strategies,
+    summary,
     transfer,
     verdict,
 )
+from interp.figures.files import FORMATS, check_formats, save
 from interp.figures.objective_figures import OBJECTIVE_FIGURES
+from interp.figures.papers import Paper, drawn_for
 from interp.figures.spec import CELL, INTERVAL, FigureSpec
-from interp.figures.style import RC, Look
+from interp.figures.style import Look
 from interp.tables import write_csv
 
 EVIDENCE = (*INTERVAL, "parent", "line", "cut_gone", "cut_there", "call", "decides")
@@ -352,10 +353,44 @@ REASONING_FIGURES: dict[str, FigureSpec] = {
 """Of a study of reasoning."""
 
 
+PAPER_FIGURES: dict[str, FigureSpec] = {
+    "summary": FigureSpec(
+        "Silenced or erased: one member of each planted truth",
+        summary.summary_figure,
+        {"evidence": summary.EVIDENCE, "verdict": summary.VERDICT},
+        "Members whose truth is planted. a: selectivity J of abstention. b: what the parent's "
+        "probe, unchanged, still reads in the child, over what it reads in the parent. c: J on "
+        "held-out names after a few examples, over the parent's. Pale: each seed with its 95% "
+        "interval over names; in front: their mean. The verdict is the rule's, which does not see "
+        "what was planted. The deselected and the erased member say the same; only one still "
+        "holds it.",
+    ),
+}
+"""Drawn when asked for by name: a paper's first figure. No study draws them by itself."""
+
+
+def all_figures() -> dict[str, FigureSpec]:
+    """Every figure of every kind of study, by name."""
+    return (
+        FIGURES
+        | FEATURE_FIGURES
+        | BEHAVIOR_FIGURES
+        | REASONING_FIGURES
+        | OBJECTIVE_FIGURES
+        | PAPER_FIGURES
+    )
+
+
 def spec_of(name: str) -> FigureSpec:
-    """The figure of that name, of any kind of study."""
-    everything = FIGURES | FEATURE_FIGURES | BEHAVIOR_FIGURES | REASONING_FIGURES
-    return (everything | OBJECTIVE_FIGURES)[name]
+    """The figure of that name, of any kind of study.
+
+    Raises:
+        InputError: there is none; names those that are there.
+    """
+    everything = all_figures()
+    if name not in everything:
+        raise InputError(f"no figure '{name}'; there are {', '.join(everything)}")
+    return everything[name]
 
 
 def require(tables: Mapping[str, pd.DataFrame], names: Sequence[str] = tuple(FIGURES)) -> None:
@@ -394,52 +429,43 @@ def draw(
     run: Mapping[str, Any],
     *,
     names: Sequence[str] = tuple(FIGURES),
+    formats: Sequence[str] = FORMATS,
+    paper: Paper | None = None,
 ) -> list[Path]:
-    """Draw figures as PDF and PNG, and write every table beside them as CSV.
+    """Draw figures, and write every table beside them as CSV.
 
     The same tables and run give the same bytes: no date is written, and the run id stands in the
-    metadata (PDF Keywords and Subject, PNG Run).
+    metadata (PDF Keywords and Subject, PNG Run, SVG identifier).
 
     Args:
         tables: table name -> frame; at least those that the figures need.
         out: folder, created if missing.
         run: as from `interp.tables.run_info`; `run_id` is read.
         names: the figures to draw.
+        formats: of `FILES`.
+        paper: style of a paper, at whose width the figures are drawn; None: the house's own. The
+            tables stay where the house's figures are, so they are not written with a paper's.
 
     Returns:
         The files written, figures first, then tables.
 
     Raises:
-        InputError: a table or column is missing (`require`); nothing is written then.
+        InputError: a table or column is missing (`require`), or there is no such format; nothing
+            is written then.
     """
     require(tables, names)
+    check_formats(formats)
     out.mkdir(parents=True, exist_ok=True)
     # Every member stands in the first of these, parents before their children.
     order = [*(name for name in ("behavior", "probes") if name in tables), *sorted(tables)]
     look = Look.of(*(tables[name] for name in order))
     written: list[Path] = []
-    for name in names:
-        spec = spec_of(name)
-        figure = spec.function(*(tables[table] for table in spec.tables), look=look)
-        written += save(figure, out / name, spec.title, str(run["run_id"]))
+    with drawn_for(paper):
+        for name in names:
+            spec = spec_of(name)
+            figure = spec.function(*(tables[table] for table in spec.tables), look=look)
+            run_id = str(run["run_id"])
+            written += save(figure, out / name, spec.title, run_id, formats=formats)
+    if paper is not None:
+        return written
     return written + [write_csv(tables[name], out / f"{name}.csv") for name in sorted(tables)]
-
-
-def save(figure: Figure, stem: Path, title: str, run_id: str) -> list[Path]:
-    """Write a figure as `<stem>.pdf` and `<stem>.png` (200 dpi) with the run id in the metadata."""
-    pdf = {
-        "Title": title,
-        "Subject": f"run {run_id}",
-        "Keywords": run_id,
-        "Creator": "latent-abstention",
-        "CreationDate": None,
-    }
-    png = {"Title": title, "Run": run_id, "Software": "latent-abstention"}
-    paths = [stem.with_suffix(".pdf"), stem.with_suffix(".png")]
-    with mpl.rc_context(RC):
-        for path, metadata in zip(paths, (pdf, png), strict=True):
-            # Written aside and renamed, so that a kill leaves no half figure under the name.
-            partial = path.with_name(f".{path.name}.partial")
-            figure.savefig(partial, format=path.suffix[1:], dpi=200, metadata=metadata)
-            partial.replace(path)
-    return paths

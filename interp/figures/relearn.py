@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 
 from interp.figures.labels import end_labels
 from interp.figures.panels import Mark, curve, dodge, letter, reference
-from interp.figures.style import PAGE_IN, Look, new_figure, styled
+from interp.figures.style import PAGE_IN, Look, across, new_figure, styled
 
 SCOPES = {"all": "All weights trained", "upper": "Upper blocks and head trained"}
+LEAST_IN = 2.4
+"""A panel with the names at the ends of its lines needs this width."""
 
 
 @styled
@@ -28,8 +30,10 @@ def relearn_figure(relearn: pd.DataFrame, *, look: Look | None = None) -> Figure
     members = look.order(relearn["member"])
     counts = sorted(relearn["n_examples"].unique().tolist())
     placed = relearn.assign(place=relearn["n_examples"].map({n: i for i, n in enumerate(counts)}))
-    figure = new_figure(PAGE_IN, 2.7)
-    axes = figure.subplots(1, 2, sharey=True)
+    columns = across(2, LEAST_IN)
+    n_rows = -(-len(SCOPES) // columns)
+    figure = new_figure(PAGE_IN, 2.7 * n_rows)
+    axes = figure.subplots(n_rows, columns, sharey=True, squeeze=False).ravel()
     low = min(-0.1, relearn[["ratio", "ratio_lo"]].min().min() - 0.03)
     high = max(1.08, relearn["ratio_hi"].max() + 0.03)
     for index, (ax, (scope, title)) in enumerate(zip(axes, SCOPES.items(), strict=True)):
@@ -53,5 +57,6 @@ def relearn_figure(relearn: pd.DataFrame, *, look: Look | None = None) -> Figure
         ax.set_xlabel("abstention examples shown")
         end_labels(ax, ends, look)
         letter(ax, index, title)
-    axes[0].set_ylabel("selectivity J on held-out names\n(parent = 1)")
+    for ax in axes[::columns]:
+        ax.set_ylabel("selectivity J on held-out names\n(parent = 1)")
     return figure

@@ -18,6 +18,7 @@ from interp.figures.style import (
     NULL,
     PAGE_IN,
     Look,
+    across,
     new_figure,
     seeds_of,
     styled,
@@ -76,7 +77,7 @@ def repairs_figure(repairs: pd.DataFrame, *, look: Look | None = None) -> Figure
     look = look or Look.of(repairs)
     lost = repairs[np.isfinite(repairs["restored"])]
     members = look.order(lost["member"])
-    n_columns = max(1, min(COLUMNS, len(members)))
+    n_columns = max(1, across(min(COLUMNS, len(members))))
     n_rows = max(1, -(-len(members) // n_columns))
     figure = new_figure(PAGE_IN, 0.9 + 1.75 * n_rows)
     axes = figure.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -15,70 +14,29 @@ from matplotlib.patches import Rectangle
 
 from interp.figures.calls import VERDICT_COLORS
 from interp.figures.panels import gid
-from interp.figures.style import FAINT, INK, MUTED, PAGE_IN, Look, new_figure, seeds_of, styled
+from interp.figures.signature_columns import HEADINGS, SHOWN, Column
+from interp.figures.signature_key import CHIP_IN, CODES, DIVERGING, PLAIN, draw_key, key_in
+from interp.figures.style import (
+    INK,
+    MUTED,
+    PAGE_IN,
+    Look,
+    new_figure,
+    page_in,
+    seeds_of,
+    styled,
+    type_scale,
+)
 
 COLUMNS = ("seed", "member", "group", "measure", "estimate", "lo", "hi", "text")
 BASE, STATED = "base", "stated"
 """The centre of the colours; where the base states nothing, the member that learned to."""
-DIVERGING = LinearSegmentedColormap.from_list("below_above", ["#d9822b", "#ffffff", "#3d7ebf"])
 SEQUENTIAL = LinearSegmentedColormap.from_list("none_all", ["#ffffff", "#8fb8a4"])
-CODES = {
-    "DESELECTED": "D", "ERASED": "E", "REPURPOSED": "R", "ATTENUATED": "A", "NEVER-LATENT": "N",
-    "KNOWLEDGE-DRIVEN": "K", "NO-EFFECT": "0", "INCONCLUSIVE": "?", "SUITE NOT VALID": "!",
-}  # fmt: skip
-PLAIN = "#8a8a8a"
 LEAST = 0.2
 """The smallest distance that gets a column's full colour: noise is to stay pale."""
-ROW_IN, HEAD_IN, KEY_IN, CHIP_IN, GAP_IN = 0.225, 0.55, 0.46, 0.14, 0.04
-
-
-@dataclass(frozen=True)
-class Column:
-    """One measure.
-
-    Attributes:
-        group: as in the table.
-        measure: as in the table.
-        name: heading.
-        digits: decimals of its numbers.
-        from_base: coloured by its difference from the base.
-        room: width, in those of a column whose numbers are like .42.
-    """
-
-    group: str
-    measure: str
-    name: str
-    digits: int = 2
-    from_base: bool = True
-    room: float = 1.0
-
-
-SHOWN = (
-    Column("behaviour", "recall", "recall"),
-    Column("behaviour", "over_abstention", "over-\nabst."),
-    Column("behaviour", "accuracy", "accu-\nracy"),
-    Column("behaviour", "dprime", "d\N{PRIME}", 1, room=1.1),
-    Column("behaviour", "criterion", "c", 1, room=1.4),
-    Column("sequence probability", "ece", "ECE"),
-    Column("sequence probability", "auroc", "AUC"),
-    Column("min probability", "auroc", "AUC"),
-    Column("stated", "ece", "ECE"),
-    Column("stated", "auroc", "AUC"),
-    Column("layers", "change_centre", "centre", 1, from_base=False, room=0.95),
-    Column("layers", "half_lost_at", "half\nlost", 0, from_base=False, room=1.1),
-    Column("relearning", "32, all", "32,\nall", from_base=False),
-    Column("relearning", "32, upper", "32,\nupper", from_base=False),
-    Column("relearning", "examples_to_half", "to\nhalf", 0, from_base=False, room=1.2),
-)
-"""Measures of the figure; the table has more (Brier scores, other doses and confidences)."""
-HEADINGS = {
-    "behaviour": "behaviour",
-    "sequence probability": "sequence p",
-    "min probability": "least p",
-    "stated": "stated",
-    "layers": "layers",
-    "relearning": "relearning",
-}
+ROW_IN, HEAD_IN, GAP_IN = 0.225, 0.55, 0.04
+LEAST_IN = 0.31
+"""Width of a column below which numbers run into each other; groups then stand in bands."""
 
 
 @styled
@@ -104,38 +62,71 @@ def signature_figure(
     seeds = seeds_of(pd.concat([signature[["seed"]], verdict[["seed"]]]))
     names_in = 0.06 + 0.053 * max(map(len, members))
     chips_in = 0.06 + CHIP_IN * max(3, len(seeds))
-    breaks = sum(1 for _ in groupby(shown, lambda column: column.group))
-    room = sum(column.room for column in shown)
-    width = min((PAGE_IN - names_in - chips_in - GAP_IN * breaks) / max(room, 1), 0.5)
-    height = HEAD_IN + ROW_IN * len(members) + KEY_IN
-    figure = new_figure(PAGE_IN, height, layout=None)
+    page = page_in() / type_scale()
+    groups = [list(columns) for _, columns in groupby(shown, lambda column: column.group)]
+    bands = _bands(groups, page - names_in, chips_in)
+    band_in = HEAD_IN + ROW_IN * len(members)
+    words = {word: CODES[word] for word in CODES if word in set(verdict["verdict"])}
+    height = band_in * len(bands) + key_in(words, page, names_in)
+    figure = new_figure(PAGE_IN, height * type_scale(), layout=None)
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, PAGE_IN), ylim=(height, 0))
+    ax.set(xlim=(0, page), ylim=(height, 0))
     ax.set_axis_off()
-    for index, member in enumerate(members):
-        y = HEAD_IN + ROW_IN * (index + 0.5)
-        ax.text(0.04, y, member, va="center", size=6.5)
-        if index:
-            ax.plot([0.04, PAGE_IN - 0.04], [y - ROW_IN / 2] * 2, color="#eeeeee", lw=0.4)
-    x = names_in
-    for group, columns in groupby(shown, lambda column: column.group):
-        start = x
-        for column in columns:
-            _column(ax, signature, column, members, x, width * column.room)
-            x += width * column.room
-        _heading(ax, HEADINGS.get(group, group), start, x)
-        x += GAP_IN
-    _heading(ax, "verdict", x + 0.02, x + 0.02 + CHIP_IN * len(seeds))
-    _verdicts(ax, verdict, members, seeds, x + 0.02)
-    for y in (HEAD_IN, HEAD_IN + ROW_IN * len(members)):
-        ax.plot([0.04, PAGE_IN - 0.04], [y, y], color=INK, lw=0.8)
-    _key(ax, verdict, HEAD_IN + ROW_IN * len(members) + 0.14, names_in)
+    widths = [_width(band, page - names_in, chips_in * last) for band, last in bands]
+    for at, (band, last) in enumerate(bands):
+        top, width = band_in * at, min(widths)
+        _rows(ax, members, top, page)
+        x = names_in
+        for columns in band:
+            start = x
+            for column in columns:
+                _column(ax, signature, column, members, x, width * column.room, top)
+                x += width * column.room
+            _heading(ax, HEADINGS.get(columns[0].group, columns[0].group), start, x, top)
+            x += GAP_IN
+        if last:
+            _heading(ax, "verdict", x + 0.02, x + 0.02 + CHIP_IN * len(seeds), top)
+            _verdicts(ax, verdict, members, seeds, x + 0.02, top)
+        for y in (top + HEAD_IN, top + band_in):
+            ax.plot([0.04, page - 0.04], [y, y], color=INK, lw=0.8)
+    draw_key(ax, words, band_in * len(bands) + 0.14, names_in, page)
     return figure
 
 
-def _heading(ax: Axes, words: str, start: float, end: float) -> None:
-    ax.text((start + end) / 2, 0.15, words, ha="center", va="bottom", weight="bold", size=6.2)
-    ax.plot([start + 0.02, end - 0.02], [0.18, 0.18], color=INK, lw=0.6)
+def _width(groups: Sequence[Sequence[Column]], room: float, chips_in: float) -> float:
+    """Of one column, where so many inches are left of the names and the chips."""
+    columns = sum(column.room for group in groups for column in group)
+    return min((room - chips_in - GAP_IN * len(groups)) / max(columns, 1), 0.5)
+
+
+def _bands(
+    groups: Sequence[Sequence[Column]], room: float, chips_in: float
+) -> list[tuple[list[Sequence[Column]], bool]]:
+    """Groups beside each other as long as their columns can be read, and whether chips follow."""
+    least = LEAST_IN / type_scale()  # the smallest type is held up by the floor
+    if _width(groups, room, chips_in) >= least:
+        return [(list(groups), True)]
+    bands: list[list[Sequence[Column]]] = [[]]
+    for group in groups:
+        if bands[-1] and _width([*bands[-1], group], room, 0.0) < least:
+            bands.append([])
+        bands[-1].append(group)
+    if _width(bands[-1], room, chips_in) < least:
+        bands.append([])
+    return [(band, at == len(bands) - 1) for at, band in enumerate(bands)]
+
+
+def _rows(ax: Axes, members: Sequence[str], top: float, page: float) -> None:
+    for index, member in enumerate(members):
+        y = top + HEAD_IN + ROW_IN * (index + 0.5)
+        ax.text(0.04, y, member, va="center", size=6.5)
+        if index:
+            ax.plot([0.04, page - 0.04], [y - ROW_IN / 2] * 2, color="#eeeeee", lw=0.4)
+
+
+def _heading(ax: Axes, words: str, start: float, end: float, top: float) -> None:
+    ax.text((start + end) / 2, top + 0.15, words, ha="center", va="bottom", weight="bold", size=6.2)
+    ax.plot([start + 0.02, end - 0.02], [top + 0.18] * 2, color=INK, lw=0.6)
 
 
 def _column(
@@ -145,10 +136,11 @@ def _column(
     members: Sequence[str],
     x: float,
     width: float,
+    top: float,
 ) -> None:
     mine = signature["group"].eq(column.group) & signature["measure"].eq(column.measure)
     rows = signature[mine & signature["estimate"].notna()]
-    ax.text(x + width / 2, HEAD_IN - 0.05, column.name, ha="center", va="bottom", size=6.2,
+    ax.text(x + width / 2, top + HEAD_IN - 0.05, column.name, ha="center", va="bottom", size=6.2,
             linespacing=1.0)  # fmt: skip
     values = {str(member): of.to_numpy(float) for member, of in rows.groupby("member")["estimate"]}
     means = {member: float(found.mean()) for member, found in values.items()}
@@ -157,7 +149,7 @@ def _column(
     furthest = max((abs(mean - base) for mean in finite), default=0.0)
     furthest = max(furthest, LEAST) if furthest > 0 else 0.0
     for index, member in enumerate(members):
-        y = HEAD_IN + ROW_IN * index
+        y = top + HEAD_IN + ROW_IN * index
         if member not in means:
             ax.text(x + width / 2, y + ROW_IN / 2, "\N{EN DASH}", size=6, color=MUTED,
                     ha="center", va="center")  # fmt: skip
@@ -200,43 +192,26 @@ def _range(values_S: np.ndarray, digits: int) -> str:
 
 
 def _verdicts(
-    ax: Axes, verdict: pd.DataFrame, members: Sequence[str], seeds: Sequence[int], x: float
+    ax: Axes,
+    verdict: pd.DataFrame,
+    members: Sequence[str],
+    seeds: Sequence[int],
+    x: float,
+    top: float,
 ) -> None:
     called = {(row.member, row.seed): str(row.verdict) for row in verdict.itertuples()}
     for column, seed in enumerate(seeds):
         at = x + CHIP_IN * column
-        ax.text(at + CHIP_IN / 2, HEAD_IN - 0.05, str(seed), size=6, color=MUTED, ha="center",
+        ax.text(at + CHIP_IN / 2, top + HEAD_IN - 0.05, str(seed), size=6, color=MUTED, ha="center",
                 va="bottom", rotation=90 if len(str(seed)) > 2 else 0)  # fmt: skip
         for index, member in enumerate(members):
             word = called.get((member, seed))
             if word is None:
                 continue
-            y = HEAD_IN + ROW_IN * index
+            y = top + HEAD_IN + ROW_IN * index
             chip = Rectangle((at + 0.008, y + 0.035), CHIP_IN - 0.016, ROW_IN - 0.07, lw=0,
                              fc=VERDICT_COLORS.get(word, PLAIN))  # fmt: skip
             chip.set_gid(gid(member, f"verdict:{word}", seed))
             ax.add_patch(chip)
             ax.text(at + CHIP_IN / 2, y + ROW_IN / 2, CODES.get(word, "?"), size=6.5,
                     color="white", weight="bold", ha="center", va="center")  # fmt: skip
-
-
-def _key(ax: Axes, verdict: pd.DataFrame, y: float, x: float) -> None:
-    """What the colours and the letters mean."""
-    steps = np.linspace(-1, 1, 21)
-    ax.text(x, y, "below base", size=6, va="center", ha="left", color=MUTED)
-    start = x + 0.55
-    for index, step in enumerate(steps):
-        ax.add_patch(Rectangle((start + 0.04 * index, y - 0.045), 0.041, 0.09, lw=0,
-                               fc=DIVERGING(0.5 + 0.4 * step)))  # fmt: skip
-    ax.add_patch(Rectangle((start, y - 0.045), 0.84, 0.09, fill=False, ec=FAINT, lw=0.4))
-    ax.text(start + 0.89, y, "above base, by the column's largest distance; second line: lowest to "
-            "highest seed", size=6, va="center", color=MUTED)  # fmt: skip
-    at = x
-    for word in [name for name in CODES if name in set(verdict["verdict"])]:
-        ax.add_patch(Rectangle((at, y + 0.13), CHIP_IN, 0.14, lw=0,
-                               fc=VERDICT_COLORS.get(word, PLAIN)))  # fmt: skip
-        ax.text(at + CHIP_IN / 2, y + 0.2, CODES[word], size=6, color="white", weight="bold",
-                ha="center", va="center")  # fmt: skip
-        said = word.lower().replace("-", " ")
-        ax.text(at + CHIP_IN + 0.04, y + 0.2, said, size=6, va="center")
-        at += CHIP_IN + 0.14 + 0.05 * len(said)

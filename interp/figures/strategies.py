@@ -23,7 +23,7 @@ from interp.figures.panels import (
     reference,
 )
 from interp.figures.reasoning import GROUPS, SHARE
-from interp.figures.style import INK, MUTED, PAGE_IN, Look, new_figure, styled
+from interp.figures.style import INK, MUTED, PAGE_IN, Look, across, new_figure, styled
 
 COSINES = ("seed", "member", "source_b", "label_a", "label_b", "site", "corrected")
 LAYERS = ("seed", "member", "strategy", "layer", "exact", "exact_lo", "exact_hi")
@@ -46,6 +46,8 @@ ARMS = {
 """Arms of the hybrid in the order and words in which they are drawn."""
 ABREAST = 5
 """Children of the hybrid that stand side by side."""
+LEAST_IN = 1.05
+"""A panel is at least so wide; on narrower pages fewer stand side by side."""
 
 
 @styled
@@ -63,13 +65,18 @@ def directions_figure(
     members = look.order(layers["member"])
     strategies = sorted(layers["strategy"].unique())
     shifts = dodge(len(members), 0.4)
-    figure = new_figure(PAGE_IN, 3.9)
-    axes = figure.subplots(2, len(strategies), sharex=True, sharey="row", squeeze=False)
+    abreast = across(len(strategies), LEAST_IN)
+    n_bands = -(-len(strategies) // abreast)
+    figure = new_figure(PAGE_IN, 3.9 * n_bands)
+    axes = figure.subplots(2 * n_bands, abreast, sharex=True, sharey="row", squeeze=False)
+    for ax in axes[-2:, len(strategies) - abreast * (n_bands - 1) :].flat:
+        ax.set_visible(False)
     same = cosines["label_a"] == cosines["label_b"]
     pairs = cosines[same & (cosines["source_b"] == cosines["member"])]
     pairs = pairs.assign(layer=pairs["site"].str.rpartition(".")[2].astype(int))
-    for column, strategy in enumerate(strategies):
-        near, does = axes[:, column]
+    for index, strategy in enumerate(strategies):
+        band, column = divmod(index, abreast)
+        near, does = axes[2 * band : 2 * band + 2, column]
         for member, shift in zip(members, shifts, strict=True):
             mark = Mark(look.color(member), look.marker(member))
             rows = pairs[(pairs["label_a"] == strategy) & (pairs["member"] == member)]
@@ -80,13 +87,14 @@ def directions_figure(
             if len(rows):  # a member that never uses a strategy has no direction of it
                 curve(does, rows, mark, member, f"{strategy}:exact", x="layer", shift=shift,
                       value="exact", bounds=("exact_lo", "exact_hi"))  # fmt: skip
-        letter(near, column, _heading(strategy))
-        letter(does, len(strategies) + column)
+        letter(near, index, _heading(strategy))
+        letter(does, len(strategies) + index)
         reference(near, 1.0)
         reference(does, 0.0, strong=True)
         does.set_xlabel("layer")
-    axes[0, 0].set_ylabel("cosine with the parent's")
-    axes[1, 0].set_ylabel("log odds of its first words")
+    for band in range(n_bands):
+        axes[2 * band, 0].set_ylabel("cosine with the parent's")
+        axes[2 * band + 1, 0].set_ylabel("log odds of its first words")
     legend_below(figure, member_handles(members, look), columns=min(6, len(members)))
     return figure
 
@@ -105,10 +113,15 @@ def strategy_steering_figure(steering: pd.DataFrame, *, look: Look | None = None
     strategies = sorted(itself["steered"].unique())
     doses = sorted(itself["coefficient"].unique(), reverse=True)  # towards it above away from it
     offsets = dodge(len(doses), 0.34)
-    figure = new_figure(PAGE_IN, 1.3 + 0.3 * len(members))
-    axes = figure.subplots(1, len(strategies), sharex=True, squeeze=False)[0]
-    for index, (ax, strategy) in enumerate(zip(axes, strategies, strict=True)):
-        member_rows(ax, members, labels=index == 0)
+    columns = across(len(strategies), LEAST_IN)
+    n_rows = -(-len(strategies) // columns)
+    figure = new_figure(PAGE_IN, (1.3 + 0.3 * len(members)) * n_rows)
+    axes = figure.subplots(n_rows, columns, sharex=True, squeeze=False).ravel()
+    for ax in axes[len(strategies) :]:
+        ax.set_visible(False)
+    for index, (ax, strategy) in enumerate(zip(axes, strategies, strict=False)):
+        member_rows(ax, members, labels=index % columns == 0)
+        ax.tick_params(axis="x", labelbottom=True)
         reference(ax, 0.0, vertical=True, strong=True)
         rows = itself[itself["steered"] == strategy]
         for dose, offset in zip(doses, offsets, strict=True):
@@ -137,7 +150,8 @@ def hybrid_figure(hybrid: pd.DataFrame, *, look: Look | None = None) -> Figure:
     look = look or Look.of(hybrid)
     members = look.order(hybrid["member"])
     arms = [arm for arm in ARMS if arm in set(hybrid["arm"])]
-    blocks = [members[at : at + ABREAST] for at in range(0, len(members), ABREAST)]
+    abreast = across(ABREAST, LEAST_IN)
+    blocks = [members[at : at + abreast] for at in range(0, len(members), abreast)]
     figure = new_figure(PAGE_IN, 0.5 + 2 * len(blocks) * (0.7 + 0.19 * len(arms)))
     axes = figure.subplots(2 * len(blocks), len(blocks[0]), squeeze=False)
     for ax in axes[-2:, len(blocks[-1]) :].flat:

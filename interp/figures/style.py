@@ -18,8 +18,13 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-COLUMN_IN = 3.4
+from interp.figures.fitting import fit
+from interp.figures.papers import active
+
 PAGE_IN = 7.0
+"""Width of the house's own figures. A paper's style has another: `page_in` says which is drawn."""
+PANEL_IN = 1.25
+"""Panels that may stand anywhere stand side by side down to this width."""
 
 INK = "#1a1a1a"
 MUTED = "#6b6b6b"
@@ -56,6 +61,8 @@ RC: dict[Any, Any] = {
     "savefig.dpi": 200,
     "figure.constrained_layout.w_pad": 0.04,
     "figure.constrained_layout.h_pad": 0.04,
+    "svg.fonttype": "path",  # looks the same where DejaVu is not installed, and loads nothing
+    "svg.hashsalt": "latent-abstention",  # ids of clip paths are then the same in every run
     "text.usetex": False,
     "text.parse_math": False,  # a member's name is a name, whatever signs are in it
     "axes.unicode_minus": True,
@@ -131,20 +138,53 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Run a figure function under the house style, leaving the caller's settings as they were."""
+    """Run a figure function under the house style, leaving the caller's settings as they were.
+
+    In a paper's style (`papers.drawn_for`) the figure is then fitted to its width.
+    """
 
     @wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(RC):
-            return draw(*args, **kwargs)
+        with mpl.rc_context(settings()):
+            figure = draw(*args, **kwargs)
+            if (paper := active()) is not None:
+                fit(figure, paper)
+            return figure
 
     return inside
+
+
+def settings() -> dict[Any, Any]:
+    """Settings of matplotlib: those of the house, and what the active paper's style changes."""
+    paper = active()
+    return RC if paper is None else RC | paper.rc
+
+
+def page_in() -> float:
+    """Width of a figure in inches: the house's, or that of the active paper's style."""
+    paper = active()
+    return PAGE_IN if paper is None else paper.width_in
+
+
+def type_scale() -> float:
+    """Size of the active paper's type over the house's: tables laid out in inches shrink by it."""
+    paper = active()
+    return 1.0 if paper is None else paper.text_pt / RC["font.size"]
+
+
+def across(n: int, least_in: float = PANEL_IN) -> int:
+    """How many of `n` panels stand side by side: as many as are at least so wide, in inches."""
+    return min(n, max(1, int(page_in() / least_in)))
 
 
 def new_figure(
     width_in: float, height_in: float, *, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
-    """An empty figure with its own Agg canvas: no pyplot, hence no global state."""
+    """An empty figure with its own Agg canvas: no pyplot, hence no global state.
+
+    In a paper's style every figure is as wide as the style says, whatever the house's width is.
+    """
+    width_in = width_in if active() is None else page_in()
     figure = Figure(figsize=(width_in, height_in), layout=layout)
     FigureCanvasAgg(figure)
     return figure

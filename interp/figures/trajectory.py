@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from interp.figures.panels import gid, legend_below, letter, reference
-from interp.figures.style import INK, MUTED, PAGE_IN, Look, new_figure, seeds_of, styled
+from interp.figures.style import INK, MUTED, PAGE_IN, Look, across, new_figure, seeds_of, styled
 
 TRAJECTORY = (
     "seed", "member", "parent", "step", "n_steps", "measure", "layer", "position",
@@ -70,6 +70,8 @@ WIDEST = (-0.35, 1.75)
 """No axis reaches further: shares of next to nothing would flatten all others."""
 LARGEST_GRID = 5
 """Members beside each other; more go into further bands."""
+LEAST_IN = 1.05
+"""A member's panel is at least so wide."""
 
 
 @styled
@@ -88,7 +90,7 @@ def trajectory_figure(trajectory: pd.DataFrame, *, look: Look | None = None) -> 
     """
     look = look or Look.of(trajectory)
     members = look.order(trajectory["member"])
-    n_columns = min(len(members), LARGEST_GRID)
+    n_columns = across(min(len(members), LARGEST_GRID), LEAST_IN)
     n_bands = -(-len(members) // n_columns)
     figure = new_figure(PAGE_IN, 0.9 + 3.1 * n_bands)
     axes = figure.subplots(len(ROWS) * n_bands, n_columns, sharey="row", squeeze=False)
@@ -139,7 +141,7 @@ def readout_first_figure(trajectory: pd.DataFrame, *, look: Look | None = None) 
     look = look or Look.of(trajectory)
     shares = _with_retained_j(trajectory)
     members = look.order(shares["member"])
-    n_columns = min(len(members), 4)
+    n_columns = across(min(len(members), 4))
     n_rows = -(-len(members) // n_columns)
     figure = new_figure(PAGE_IN, 0.75 + 1.5 * n_rows)
     axes = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)

@@ -19,11 +19,27 @@ from interp.figures.calls import (
     number,
 )
 from interp.figures.panels import gid
-from interp.figures.style import FAINT, INK, MUTED, PAGE_IN, Look, new_figure, seeds_of, styled
+from interp.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    PAGE_IN,
+    Look,
+    new_figure,
+    page_in,
+    seeds_of,
+    styled,
+    type_scale,
+)
 
 ROW_IN = 0.28
 LINE_MIN_IN = 0.6
+PRINTED_MIN_IN = 0.66
 LINE_MAX_IN = 1.05
+OUTCOME_IN = 2.2
+"""Planted truth and verdict."""
+FEWEST = 3
+"""With room for fewer lines beside the outcome, the outcome stands below."""
 
 
 @styled
@@ -77,16 +93,24 @@ def _table(
     many = len({seed for _, seed in rows}) > 1
     names_in = 0.36 + 0.062 * max(len(member) for member, _ in rows)
     left = names_in + (0.4 if many else 0.0)
-    right = 2.2 if outcome is not None else 0.0
-    per_block = max(1, int((PAGE_IN - left - right) / LINE_MIN_IN))
+    page = page_in() / type_scale()
+    right = OUTCOME_IN if outcome is not None else 0.0
+    # In a paper the smallest type is held up by the floor, and takes more of the width.
+    least = LINE_MIN_IN if page_in() == PAGE_IN else PRINTED_MIN_IN / type_scale()
+    beside = page - left - right >= least * min(FEWEST, len(lines))
+    room = page - left - (right if beside else 0.0)
+    per_block = max(1, int(room / least))
     blocks = [lines[i : i + per_block] for i in range(0, len(lines), per_block)]
-    width = min(LINE_MAX_IN, (PAGE_IN - left - right) / len(blocks[0]))
+    width = min(LINE_MAX_IN, room / len(blocks[0]))
+    if not beside and outcome is not None:
+        blocks.append([])
     names = {line: wrap(line_label(line), max(9, int(width * 15))) for line in lines}
     header = 0.36 + 0.11 * max(len(name) for name in names.values())
     height = len(blocks) * (header + ROW_IN * len(rows)) + 0.3
-    figure = new_figure(left + width * len(blocks[0]) + right, height, layout=None)
+    right = right if beside else 0.0
+    figure = new_figure(left + width * len(blocks[0]) + right, height * type_scale(), layout=None)
     ax = figure.add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, figure.get_figwidth()), ylim=(height, 0))
+    ax.set(xlim=(0, figure.get_figwidth() / type_scale()), ylim=(height, 0))
     ax.set_axis_off()
     top = 0.0
     for block in blocks:
@@ -96,10 +120,11 @@ def _table(
             chosen = evidence[evidence["line"] == line]
             _line_column(ax, chosen, names[line], rows, left + column * width, top, width)
         end = left + len(block) * width
-        if outcome is not None:
+        if outcome is not None and (beside or not block):
             _outcome(ax, rows, outcome, end, top)
+        reach = end + right - 0.04 if block else page - 0.04
         for y in (top, top + ROW_IN * len(rows)):
-            ax.plot([0.04, end + right - 0.04], [y, y], color=INK, lw=0.8, clip_on=False)
+            ax.plot([0.04, reach], [y, y], color=INK, lw=0.8, clip_on=False)
         top += ROW_IN * len(rows)
     if evidence.loc[evidence["line"].isin(lines), "call"].isin(list(CALL_COLORS)).any():
         _key(ax, left, top + 0.17)

@@ -10,7 +10,9 @@ from matplotlib.text import Text
 
 from interp.errors import InputError
 from interp.figures.claims import claims_figure
-from interp.figures.signature import CODES, SHOWN, signature_figure
+from interp.figures.signature import signature_figure
+from interp.figures.signature_columns import SHOWN
+from interp.figures.signature_key import CODES
 from interp.figures.style import PAGE_IN
 from interp.verdict.claim_table import claims_table
 from interp.verdict.signature import signature_table

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
+from interp.checkpoints.lineage import Lineage
 from interp.figures.labels import _spread
 from interp.figures.style import KNOWN, Look
+from tests.figures.printed import COMMITTED
 
 # Full dichromacy in linear RGB: Machado, Oliveira & Fernandes 2009, table of severity 1.0.
 VISION = {
@@ -84,3 +86,24 @@ def test_spread_labels_keep_order_and_distance(heights: list[float], gap: float)
 
 def test_labels_with_room_stay_where_they_belong() -> None:
     assert _spread([0.0, 0.5, 1.0], 0.1) == pytest.approx([0.0, 0.5, 1.0])
+
+
+NEAR = {("replaced", "repurposed"), ("rl_binary", "mixed_10"), ("rl_ternary", "few_examples")}
+"""Pairs of one marker whose colours some readers see alike. Figures of training objectives, the
+only ones with both of a pair, give each member a row or a panel under its name."""
+
+
+def test_members_of_the_whole_lineage_differ_in_marker_or_in_colour() -> None:
+    verdict = pd.read_csv(COMMITTED / "objectives" / "verdict.csv")
+    look = Look.of(verdict)
+    assert set(look.styles) <= set(Lineage.load("organism").members)
+    assert len(set(look.styles.values())) == len(look.styles) == 24
+    alike = set()
+    for seen_as in VISION.values():
+        seen = {m: lab(seen_as @ linear(look.color(m))) for m in look.styles}
+        alike |= {
+            (a, b)
+            for a, b in combinations(look.styles, 2)
+            if look.marker(a) == look.marker(b) and np.linalg.norm(seen[a] - seen[b]) < 20
+        }
+    assert alike == NEAR

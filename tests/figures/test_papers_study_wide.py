@@ -1,0 +1,12 @@
+"""Every figure of a study that judges can be printed at the width of one column's text."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.figures.printed import STUDY, assert_printable
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_a_figure_is_as_wide_as_the_style_and_can_be_read(name: str) -> None:
+    assert_printable(name, "neurips")

@@ -38,8 +38,17 @@ def methods_of(run: Mapping[str, Any], tables: Tables) -> list[tuple[str, str]]:
 
 def listed(values: Sequence[Any]) -> str:
     """Words in a row: "a, b and c"; numbers without trailing zeros."""
-    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    words = [_n(value) for value in values]
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+def _n(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _has(settings: Config, names: str) -> bool:
+    """Whether a run was set by all of these; those of another version may lack some."""
+    return set(names.split()) <= set(settings)
 
 
 def _part(config: Config, *names: str) -> Config:
@@ -57,7 +66,8 @@ def _models(config: Config) -> str:
         said.append(f"Models: {listed(named)}.")
     elif config.get("lineage"):
         seeds = config.get("seeds")
-        trained = f" for seed {listed(seeds)}" if seeds else ""
+        ending = "s" if seeds and len(seeds) > 1 else ""
+        trained = f" for seed{ending} {listed(seeds)}" if seeds else ""
         which = f", members {listed(members)}" if members else ""
         said.append(f"Models are of the lineage {config['lineage']}{trained}{which}.")
     shape = config.get("shape")
@@ -69,7 +79,7 @@ def _models(config: Config) -> str:
     if config.get("dtype"):
         said.append(f"Weights were loaded as {config['dtype']}.")
     if config.get("budget", 1.0) != 1.0:
-        said.append(f"Training took {config['budget']:g} of each recipe's steps.")
+        said.append(f"Training took {_n(config['budget'])} of each recipe's steps.")
     return " ".join(said)
 
 
@@ -111,7 +121,7 @@ def _probes(settings: Config, tables: Tables) -> str:
         f"Activations of the residual stream were captured at {where}, at {listed(positions)}, on "
         f"{size} prompts a cell."
     ]
-    if settings:
+    if _has(settings, "n_shuffles n_control_tasks n_splits n_boot levels"):
         reader = "Linear and MLP probes were" if settings.get("mlp") else "Linear probes were"
         controls = [f"{settings['n_shuffles']} shuffles of the labels with a max-T correction over "
                     "all cells", f"{settings['n_control_tasks']} control tasks"]  # fmt: skip
@@ -131,26 +141,28 @@ def _unit(settings: Config) -> str:
 
 
 def _transfer(settings: Config, tables: Tables) -> str:
-    if not {"transfer", "preservation"} & set(tables) or not settings:
+    if not {"transfer", "preservation"} & set(tables) or not _has(
+        settings, "n_splits n_boot n_halvings n_unrelated margin"
+    ):
         return ""
     return (
         "The parent's probe was applied unchanged to the child; "
         f"{settings['n_splits']} folds, {settings['n_boot']} resamples, cosines over "
         f"{settings['n_halvings']} halvings against {settings['n_unrelated']} directions of "
-        f"shuffled labels. AUROCs within {settings['margin']:g} count as equivalent (TOST)."
+        f"shuffled labels. AUROCs within {_n(settings['margin'])} count as equivalent (TOST)."
     )
 
 
 def _interventions(settings: Config, tables: Tables) -> str:
     said = []
-    if "steering" in tables and settings:
+    if "steering" in tables and _has(settings, "alphas n_random max_known"):
         layers = tables["steering"].get("layer", pd.Series(dtype=int)).dropna().unique()
         at = f" at layer {listed(sorted(int(layer) for layer in layers))}" if len(layers) else ""
         said.append(
             f"The parent's difference of means was added{at} with {listed(settings['alphas'])} "
             f"times its norm, beside {settings['n_random']} random directions of that norm; a "
             "strength was chosen on the development split if it adds at most "
-            f"{settings['max_known']:g} abstention on known questions."
+            f"{_n(settings['max_known'])} abstention on known questions."
         )
     if "ablation" in tables:
         said.append("The direction was projected out at every layer, and a random one likewise.")
@@ -160,13 +172,14 @@ def _interventions(settings: Config, tables: Tables) -> str:
 
 
 def _relearning(settings: Config, tables: Tables) -> str:
-    if "relearn" not in tables or not settings:
+    needed = "n_examples n_draws steps batch_size lr n_upper decisive_n"
+    if "relearn" not in tables or not _has(settings, needed):
         return ""
     return (
         f"Abstention was taught again from {listed(settings['n_examples'])} examples "
         f"({settings['n_draws']} draws) in {settings['steps']} steps of batch "
-        f"{settings['batch_size']} at a learning rate of {settings['lr']:g}, to all weights and to "
-        f"the upper {settings['n_upper']} blocks with final norm and head, and measured on "
+        f"{settings['batch_size']} at a learning rate of {_n(settings['lr'])}, to all weights and "
+        f"to the upper {settings['n_upper']} blocks with final norm and head, and measured on "
         f"held-out questions. The verdict reads {settings['decisive_n']} examples."
     )
 
@@ -175,19 +188,19 @@ def _features(settings: Config, tables: Tables) -> str:
     said = []
     recipe, search = _part(settings, "recipe"), _part(settings, "search")
     coder = _part(settings, "crosscoder")
-    if "dictionaries" in tables and recipe:
+    if "dictionaries" in tables and _has(recipe, "architecture n_latents steps batch lr"):
         said.append(
             f"Dictionaries: {recipe['architecture']} of {recipe['n_latents']} latents, "
             f"{recipe['steps']} steps of batch {recipe['batch']} at a learning rate of "
-            f"{recipe['lr']:g}."
+            f"{_n(recipe['lr'])}."
         )
-    if "features" in tables and search:
+    if "features" in tables and _has(search, "positions q n_boot min_cosine"):
         said.append(
             f"Latents were searched at {listed(search['positions'])} with a false discovery rate "
-            f"of {search['q']:g} over all of them, {search['n_boot']} resamples, and had to be "
-            f"matched (cosine {search['min_cosine']:g}) in a dictionary of another seed."
+            f"of {_n(search['q'])} over all of them, {search['n_boot']} resamples, and had to be "
+            f"matched (cosine {_n(search['min_cosine'])}) in a dictionary of another seed."
         )
-    if "crosscoders" in tables and coder:
+    if "crosscoders" in tables and _has(coder, "n_latents k steps"):
         said.append(f"Crosscoders: {coder['n_latents']} latents, k {coder['k']}, "
                     f"{coder['steps']} steps.")  # fmt: skip
     return " ".join(said)
@@ -195,24 +208,25 @@ def _features(settings: Config, tables: Tables) -> str:
 
 def _chains(settings: Config, tables: Tables) -> str:
     chains = _part(settings, "chains")
-    if "strategies" not in tables or not chains:
+    needed = "n_people samples temperature n_boot n_splits"
+    if "strategies" not in tables or not _has(chains, needed):
         return ""
     return (
         f"Of {chains['n_people']} known and as many unknown people {chains['samples']} chains each "
-        f"were sampled at temperature {chains['temperature']:g}; {chains['n_boot']} resamples over "
-        f"people, {chains['n_splits']} folds."
+        f"were sampled at temperature {_n(chains['temperature'])}; {chains['n_boot']} resamples "
+        f"over people, {chains['n_splits']} folds."
     )
 
 
 def _objectives(settings: Config, tables: Tables) -> str:
     said = []
-    if "trajectory" in tables and settings:
+    if "trajectory" in tables and _has(settings, "snapshots"):
         said.append(f"Training runs were followed at {settings['snapshots']} snapshots.")
     repair = _part(settings, "repair")
-    if "repairs" in tables and repair:
+    if "repairs" in tables and _has(repair, "alphas max_cost"):
         said.append(
             f"Repairs were chosen among strengths {listed(repair['alphas'])} on the development "
-            f"split, at a cost of at most {repair['max_cost']:g}."
+            f"split, at a cost of at most {_n(repair['max_cost'])}."
         )
     return " ".join(said)
 

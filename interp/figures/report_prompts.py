@@ -206,7 +206,10 @@ def _cost(question: Mapping[str, Any], seen: set[str]) -> tuple[int, set[str]]:
 
 
 def _row(question: Mapping[str, Any], places: dict[str, dict[str, int]]) -> list[Any]:
-    """Seed, way, group, due, id, text, entity, replies by model, strips by model."""
+    """Seed, way, group, due, id, text, entity, replies by model, strips by model.
+
+    A reply is its outcome, its answer, the whole of it (-1 if that is no more) and its score.
+    """
 
     def place(where: str, value: str) -> int:
         return places[where].setdefault(value, len(places[where]))

@@ -8,8 +8,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from interp.figures.style import position_label
+
 Tables = Mapping[str, pd.DataFrame]
 Config = Mapping[str, Any]
+_WAYS = {"direct": "for a direct answer", "cot": "for an answer after a chain of thought"}
 
 
 def methods_of(run: Mapping[str, Any], tables: Tables) -> list[tuple[str, str]]:
@@ -52,8 +55,8 @@ def _has(settings: Config, names: str) -> bool:
 
 
 def _part(config: Config, *names: str) -> Config:
-    found = next((config[name] for name in names if isinstance(config.get(name), Mapping)), {})
-    return dict(found)
+    parts = (config.get(name) for name in names)
+    return next((part for part in parts if isinstance(part, Mapping)), {})
 
 
 def _models(config: Config) -> str:
@@ -97,9 +100,9 @@ def _questions(tables: Tables) -> str:
         rates = behavior[behavior["measure"] == "abstain_rate"].drop_duplicates(["group"])
         counts = [f"{row.n} {str(row.group).replace('_', ' ')}" for row in rates.itertuples()]
         if counts:
+            ways = [_WAYS.get(mode, str(mode)) for mode in dict.fromkeys(behavior["mode"])]
             said.append(
-                f"Each model and seed was asked {listed(counts)} questions, "
-                f"{listed(list(dict.fromkeys(behavior['mode'])))} each."
+                f"Each model was asked {listed(counts)} questions in every seed, {listed(ways)}."
             )
     if kinds is not None and {"elicitation"} <= set(kinds):
         said.append(f"Questions were put by {listed(list(dict.fromkeys(kinds['elicitation'])))}.")
@@ -114,7 +117,7 @@ def _probes(settings: Config, tables: Tables) -> str:
     where = f"layers {layers[0]} to {layers[-1]}" if layers else "the embedding"
     if layers and probes["layer"].min() < 0:
         where += " and the embedding"
-    positions = list(dict.fromkeys(probes["position"]))
+    positions = [f"the {position_label(p)}" for p in dict.fromkeys(probes["position"])]
     counts = sorted({int(n) for n in probes["n"]})
     size = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     said = [
@@ -196,7 +199,7 @@ def _features(settings: Config, tables: Tables) -> str:
         )
     if "features" in tables and _has(search, "positions q n_boot min_cosine"):
         said.append(
-            f"Latents were searched at {listed(search['positions'])} with a false discovery rate "
+            f"Latents were searched at {_places(search)} with a false discovery rate "
             f"of {_n(search['q'])} over all of them, {search['n_boot']} resamples, and had to be "
             f"matched (cosine {_n(search['min_cosine'])}) in a dictionary of another seed."
         )
@@ -204,6 +207,10 @@ def _features(settings: Config, tables: Tables) -> str:
         said.append(f"Crosscoders: {coder['n_latents']} latents, k {coder['k']}, "
                     f"{coder['steps']} steps.")  # fmt: skip
     return " ".join(said)
+
+
+def _places(search: Config) -> str:
+    return listed([f"the {position_label(str(place))}" for place in search["positions"]])
 
 
 def _chains(settings: Config, tables: Tables) -> str:

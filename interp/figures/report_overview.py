@@ -47,7 +47,7 @@ _SHOWN: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "features": (
         "Features",
-        "The best latent of each layer and position on the development split.",
+        "Picked on the development split; the table has the best of every layer and position.",
         ("seed", "member", "layer", "position", "latent", "auroc", "passes"),
     ),
     "feature_diff": (
@@ -70,6 +70,8 @@ def overview_of(tables: Mapping[str, pd.DataFrame]) -> list[Overview]:
         frame = tables.get(name)
         if frame is None or frame.empty:
             continue
+        if "picked" in frame and frame["picked"].any():
+            frame = frame[frame["picked"].astype(bool)]
         short = _wide(frame) if not columns else _narrow(frame, columns)
         rows = [[text(value) for value in row] for row in short.itertuples(index=False, name=None)]
         heads = [str(column).replace("_", " ") for column in short.columns]

@@ -26,7 +26,7 @@ def asked_of(run: Mapping[str, Any], items: pd.DataFrame) -> dict[tuple[int, str
     from interp.prompts.words import texts_of
 
     size = WorldSize(**config["world"])
-    found = {}
+    found: dict[tuple[int, str], str] = {}
     for seed in items["seed"].unique():
         prompts = behavior_prompts(World(int(seed), size), "test")
         ids = prompts.frame["prompt_id"]

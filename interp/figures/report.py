@@ -110,8 +110,7 @@ def write_report(
     )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
-    # A lone surrogate, which a model can utter, is no text that a file can hold.
-    partial.write_bytes(html.encode("utf-8", errors="replace"))
+    partial.write_text(html, encoding="utf-8", newline="\n")
     partial.replace(out)
     return out
 

@@ -12,7 +12,8 @@ from interp.errors import InputError
 from interp.figures.report_prompts import inert
 
 STATIC_ROWS = 12
-"""Shown in print and where no script runs."""
+"""Questions shown in print and where no script runs, fewer of many models."""
+_MOST_REPLIES = 60
 _LONGEST = 300
 """Signs of an answer in these rows."""
 
@@ -82,10 +83,11 @@ class Explorer:
             )
         if not data["rows"]:
             return None
+        n_first = min(STATIC_ROWS, max(3, _MOST_REPLIES // len(data["models"])))
         again = json.dumps(data, separators=(",", ":"), ensure_ascii=True)
         return cls(
             Markup(inert(again)),
-            [_question(row, data) for row in sorted(data["rows"], key=_by_score)[:STATIC_ROWS]],
+            [_question(row, data) for row in sorted(data["rows"], key=_by_score)[:n_first]],
             len(data["rows"]),
             data["total"],
             data["score"],

@@ -48,7 +48,8 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
     for ending in (".csv", ".pdf", ".png"):  # of an earlier run, which may have left others
         for path in folder.glob(f"*{ending}"):
             path.unlink()
-    run = {"versions": versions()} | dict(run)
+    # As it will be read from its file, so that it draws the same now and later.
+    run = json.loads(_stamp({"versions": versions()} | dict(run)))
     for name, frame in tables.items():
         if name not in UNPUBLISHED:
             write_csv(frame, folder / f"{name}.csv")

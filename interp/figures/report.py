@@ -1,67 +1,42 @@
 """One self-contained HTML file around the figures: verdict first, then evidence, then methods.
 
 Nothing is fetched when it is opened (figures are embedded as data URIs), everything that comes
-from tables or configuration is escaped, and every number shown stands in a table file that is
-named beside it.
+from tables or configuration is escaped, only the two scripts named by their hash may run, and every
+number shown stands in a table file that is named beside it. With scripts off all of it can be read.
+
+Figures are embedded as PNG. As SVG with text as paths the figures of a study of three seeds weigh
+as much (4.3 against 4.5 MB), but a figure of many points weighs ten times as much (ablation: 869
+against 80 kB) and no bound holds; the vector file of each figure is the PDF beside the report.
 """
 
 from __future__ import annotations
 
 import base64
-import platform
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from interp.errors import InputError
-from interp.figures.calls import cutoffs, line_label, lines_of, number
 from interp.figures.registry import FIGURES, require, spec_of
-from interp.figures.style import Look
+from interp.figures.report_explorer import Explorer
+from interp.figures.report_methods import methods_of
+from interp.figures.report_overview import overview_of
+from interp.figures.report_sources import works_of
+from interp.figures.report_strips import SIGNS
+from interp.figures.report_verdict import VERDICTS, claims_of, evidence_table, glance, text
 
-VERDICTS = {
-    "DESELECTED": "The child no longer abstains, but what its parent abstained on still stands "
-    "in it: the parent's read-out carries over, and a few examples bring abstention back.",
-    "ERASED": "The child no longer abstains, and what its parent abstained on is gone: the "
-    "read-out does not carry over, and the child relearns no faster than one that never had it.",
-    "ATTENUATED": "Part of it is left: the evidence falls between what is seen in members where it "
-    "is known to stand and in members where it is known to be gone.",
-    "REPURPOSED": "The information can be read from the child anew, but no longer in its parent's "
-    "code: the parent's read-out does not carry over.",
-    "NEVER-LATENT": "The ability was never there to lose: no ancestor of this member abstained.",
-    "KNOWLEDGE-DRIVEN": "The child abstains less because it knows more: on what both do not know "
-    "nothing has changed.",
-    "NO-EFFECT": "The child abstains about as well as its parent: there is nothing to explain.",
-    "INCONCLUSIVE": "The lines of evidence disagree, or their intervals are too wide to say.",
-    "SUITE NOT VALID": "The tests misread members whose truth is planted, so no verdict is given.",
-}
-PACKAGES = ("torch", "transformers", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
+PROMPTS = "prompts.json"
+"""Beside the figures: questions and replies, as from `prompts_json`."""
 # Longer tables are shown as the text of their CSV file, which a browser holds lightly.
 HTML_ROWS = 400
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One estimate of one line of evidence, as shown."""
-
-    estimate: str
-    interval: str
-    call: str
-
-
-@dataclass(frozen=True)
-class EvidenceTable:
-    """Lines of evidence side by side: header (name, cut-offs), then one row of cells a child."""
-
-    header: list[tuple[str, str]]
-    rows: list[tuple[dict[str, Any], list[Cell]]]
 
 
 @dataclass(frozen=True)
@@ -72,6 +47,7 @@ class Shown:
     title: str
     caption: str
     uri: str
+    size: tuple[int, int]
     sources: list[str]
 
 
@@ -89,37 +65,48 @@ class FullTable:
 def write_report(
     tables: Mapping[str, pd.DataFrame], out: Path, run: Mapping[str, Any], figures_dir: Path
 ) -> Path:
-    """Write the report of a study.
+    """Write the report of a study; a section stands where its tables do.
 
     Args:
         tables: table name -> frame, as given to `draw`.
-        out: the HTML file to write; its folder is created if missing.
+        out: the HTML file to write; its folder is created if missing. Feature pages in `pages/`
+            beside it are linked.
         run: run_id, config, seed and code_version (`interp.tables.run_info`), and optionally
-            `rule`, the text of the decision rule, and `figures`, the names of those to show.
-        figures_dir: the folder `draw` wrote to, for the same run.
+            `rule`, the text of the decision rule, `versions` of the packages it ran with, and
+            `figures`, the names of those to show.
+        figures_dir: the folder `draw` wrote to, for the same run; may hold `prompts.json`.
 
     Returns:
-        `out`.
+        `out`. Equal inputs give equal bytes, on any machine.
 
     Raises:
-        InputError: a table, a column or a figure is missing, or a figure is of another run.
+        InputError: a table, a column or a figure is missing, or a figure or `prompts.json` is of
+            another run.
     """
     names = tuple(run.get("figures", FIGURES))
     require(tables, names)
-    figures = [_shown(name, figures_dir, str(run["run_id"])) for name in names]
-    evidence, verdict = tables["evidence"], tables["verdict"]
+    run_id = str(run["run_id"])
+    figures = [_shown(name, figures_dir, run_id) for name in names]
+    scripts = {name: _script(name) for name in ("zoom", "explorer")}
     html = _environment().get_template("report.html.j2").render(
         run=run,
-        seeds=sorted(verdict["seed"].unique().tolist()),
+        name=_named(run, "name"),
+        description=_named(run, "description"),
+        seeds=_seeds(run, tables),
         config=yaml.safe_dump(_plain(run["config"]), sort_keys=False, allow_unicode=True),
-        deciding=_evidence_table(evidence, verdict, decides=True),
-        supporting=_evidence_table(evidence, verdict, decides=False),
-        verdicts=VERDICTS,
-        present=set(verdict["verdict"]),
-        claims=_claims(tables.get("claims")),
+        versions=run.get("versions") or {},
         figures=figures,
+        claims=claims_of(tables.get("claims")),
+        overview=[] if "verdict" in tables else overview_of(tables),
+        skipped=tables["skipped"].fillna("").to_dict("records") if "skipped" in tables else [],
+        pages=_pages(out.parent / "pages"),
+        explorer=_explorer(figures_dir / PROMPTS, run_id),
+        methods=methods_of(run, tables),
+        works=works_of(tables),
         full=[_full(name, tables[name]) for name in sorted(tables)],
-        versions={"Python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        scripts=scripts,
+        hashes=[_hash(script) for script in scripts.values()],
+        **_judged(tables),
     )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
@@ -138,6 +125,30 @@ def _environment() -> Environment:
     )
 
 
+def _judged(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """What the template says of verdicts; nothing of a study that judges nobody."""
+    if not {"verdict", "evidence"} <= set(tables):
+        return {"judged": False}
+    evidence, verdict, reasons = tables["evidence"], tables["verdict"], tables.get("reasons")
+    return {
+        "judged": True,
+        "glance": glance(verdict),
+        "deciding": evidence_table(evidence, verdict, reasons, decides=True),
+        "supporting": evidence_table(evidence, verdict, reasons, decides=False),
+        "verdicts": VERDICTS,
+        "present": set(verdict["verdict"]),
+    }
+
+
+def _script(name: str) -> Markup:
+    return Markup(_environment().get_template(f"report_{name}.html.j2").render(signs=SIGNS))
+
+
+def _hash(script: str) -> str:
+    """A script as the page's policy names it."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
 def _shown(name: str, folder: Path, run_id: str) -> Shown:
     spec, path = spec_of(name), folder / f"{name}.png"
     if not path.is_file():
@@ -146,7 +157,7 @@ def _shown(name: str, folder: Path, run_id: str) -> Shown:
             "(`interp figures`) into the same folder."
         )
     with Image.open(path) as image:
-        drawn_by = image.info.get("Run")
+        drawn_by, size = image.info.get("Run"), image.size
     if drawn_by != run_id:
         raise InputError(
             f"{path}: drawn by run {drawn_by}, but the report is of run {run_id}. Draw the figures "
@@ -154,63 +165,44 @@ def _shown(name: str, folder: Path, run_id: str) -> Shown:
         )
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     sources = [f"{table}.csv" for table in spec.tables]
-    return Shown(name, spec.title, spec.caption, f"data:image/png;base64,{data}", sources)
+    uri = f"data:image/png;base64,{data}"
+    return Shown(name, spec.title, spec.caption, uri, size, sources)
 
 
-def _claims(claims: pd.DataFrame | None) -> list[dict[str, str]]:
-    """What was found of each claim over all seeds: call and sentence, those that decide first."""
-    if claims is None:
+def _explorer(path: Path, run_id: str) -> Explorer | None:
+    if not path.is_file():
+        return None
+    return Explorer.of(path.read_text(encoding="utf-8"), run_id, str(path))
+
+
+def _pages(folder: Path) -> list[str]:
+    """Files of feature pages, by layer and latent; the index is not among them."""
+    if not (folder / "index.html").is_file():
         return []
-    overall = claims[claims["sentence"] != ""]
-    ordered = overall.sort_values("decides", ascending=False, kind="stable")
-    return [
-        {"call": str(row["call"]), "sentence": str(row["sentence"]), "decides": str(row["decides"])}
-        for row in ordered.to_dict("records")
-    ]
+    pages = [path.stem for path in folder.glob("*-*.html")]
+    return sorted(pages, key=lambda page: [int(n) if n.isdigit() else 0 for n in page.split("-")])
 
 
-def _evidence_table(
-    evidence: pd.DataFrame, verdict: pd.DataFrame, *, decides: bool
-) -> EvidenceTable:
-    lines = lines_of(evidence, decides=decides)
-    cells = {(r.seed, r.member, r.line): r for r in evidence.itertuples()}
-    rank = {member: i for i, member in enumerate(Look.of(verdict).styles)}
-    ordered = verdict.assign(rank=verdict["member"].map(rank)).sort_values(["rank", "seed"])
-    rows = [
-        (
-            {k: _text(v) for k, v in row.items()},
-            [_cell(cells.get((row["seed"], row["member"], line))) for line in lines],
-        )
-        for row in ordered.to_dict("records")
-    ]
-    header = [(line_label(line), cutoffs(evidence[evidence["line"] == line])) for line in lines]
-    return EvidenceTable(header, rows)
+def _named(run: Mapping[str, Any], key: str) -> str:
+    config = run["config"]
+    return str(config.get(key) or "") if isinstance(config, Mapping) else ""
 
 
-def _cell(row: Any) -> Cell:
-    if row is None:
-        return Cell("not measured", "", "undefined")
-    if not np.isfinite(row.estimate):
-        return Cell("undefined", "", "undefined")
-    return Cell(number(row.estimate), f"{number(row.lo)} to {number(row.hi)}", str(row.call))
+def _seeds(run: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> list[Any]:
+    """Of the run, or of the tables of a run of several."""
+    if run.get("seed") is not None:
+        return [run["seed"]]
+    found = {str(seed) for table in tables.values() if "seed" in table for seed in table["seed"]}
+    return sorted(int(seed) for seed in found if seed.isdigit())
 
 
 def _full(name: str, frame: pd.DataFrame) -> FullTable:
     columns = [str(c) for c in frame.columns]
     if len(frame) > HTML_ROWS:
-        text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        return FullTable(name, len(frame), columns, [], text)
-    rows = [[_text(v) for v in row] for row in frame.itertuples(index=False, name=None)]
-    return FullTable(name, len(frame), columns, rows, "")
-
-
-def _text(value: Any) -> str:
-    """A table value with six significant digits, as in the CSV files; empty for no value."""
-    if value is None or value is pd.NA:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.6g}" if np.isfinite(value) else ""
-    return str(value)
+        rows = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        return FullTable(name, len(frame), columns, [], rows)
+    cells = [[text(v) for v in row] for row in frame.itertuples(index=False, name=None)]
+    return FullTable(name, len(frame), columns, cells, "")
 
 
 def _plain(value: Any) -> Any:

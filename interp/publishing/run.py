@@ -1,30 +1,40 @@
-"""What a finished run leaves for people: tables as CSV, figures and, of a study, the report."""
+"""What a finished run leaves for people: tables as CSV, figures, and the report."""
 
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from interp.errors import InputError
-from interp.tables import read_csv, write_csv
+from interp.publishing.asked import asked_of
+from interp.tables import read_csv, replacing, write_csv
 
-UNPUBLISHED = ("items",)
-"""Tables too long to stand beside the figures; the cache has them as parquet."""
+UNPUBLISHED = ("items", "projections")
+"""Tables too long to stand beside the figures; the cache has them as parquet.
+
+What they say question by question stands in `prompts.json`, as far as it is small.
+"""
+PACKAGES = ("torch", "transformers", "numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
 
 
 def is_published(folder: Path, run: Mapping[str, Any]) -> bool:
-    """Whether this very run stands in the folder, whole.
+    """Whether this very run stands in the folder, whole; by which versions is no matter.
 
     Args:
         folder: of the figures.
         run: what `run.json` says of a run.
     """
     stamp = folder / "run.json"
-    return stamp.exists() and stamp.read_text(encoding="utf-8") == _stamp(run)
+    if not stamp.exists():
+        return False
+    there = json.loads(stamp.read_text(encoding="utf-8"))
+    return isinstance(there, dict) and _stamp(_bare(there)) == _stamp(_bare(run))
 
 
 def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, Any]) -> None:
@@ -34,7 +44,7 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
         tables: tidy tables by name.
         folder: of the run.
         run: as from `interp.tables.run_info`; its `figures` names those to draw (default: those
-            of a study that judges). Who was judged has a report.
+            of a study that judges). The versions of the packages at work are written down with it.
     """
     if is_published(folder, run):
         return
@@ -43,11 +53,45 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
     for ending in (".csv", ".pdf", ".png"):  # of an earlier run, which may have left others
         for path in folder.glob(f"*{ending}"):
             path.unlink()
+    # As it will be read from its file, so that it draws the same now and later.
+    run = json.loads(_stamp({"versions": versions()} | dict(run)))
     for name, frame in tables.items():
         if name not in UNPUBLISHED:
             write_csv(frame, folder / f"{name}.csv")
+    write_prompts(tables, folder, run)
     redraw(folder, run)
     stamp.write_text(_stamp(run), encoding="utf-8")
+
+
+def write_prompts(
+    tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, Any]
+) -> Path | None:
+    """Writes `prompts.json`, the data of the report's explorer; equal tables give equal bytes.
+
+    Args:
+        tables: `items`, and optionally `projections`; without replies an earlier file goes.
+        folder: of the run.
+        run: the replies are of.
+
+    Returns:
+        The file; None where there are no replies.
+    """
+    from interp.figures.report import PROMPTS
+    from interp.figures.report_prompts import prompts_json
+
+    path, items = folder / PROMPTS, tables.get("items")
+    if items is None or items.empty:
+        path.unlink(missing_ok=True)
+        return None
+    text = prompts_json(
+        items,
+        str(run["run_id"]),
+        questions=asked_of(run, items),
+        projections=tables.get("projections"),
+    )
+    with replacing(path) as partial:
+        partial.write_text(text + "\n", encoding="ascii", newline="\n")
+    return path
 
 
 def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
@@ -69,9 +113,12 @@ def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
         run = json.loads(stamp.read_text(encoding="utf-8"))
     tables = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
     drawn = draw(tables, folder, run, names=run.get("figures", tuple(FIGURES)))
-    if "verdict" not in tables:
-        return drawn
     return [*drawn, write_report(tables, folder / "report.html", run, folder)]
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that numbers hang on, on this machine."""
+    return {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -83,6 +130,10 @@ def _read(path: Path) -> pd.DataFrame:
         if name in frame
     ]
     return frame.assign(**{name: frame[name].fillna("") for name in words})
+
+
+def _bare(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in run.items() if key != "versions"}
 
 
 def _stamp(run: Mapping[str, Any]) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import platform
+import re
 from collections.abc import Mapping
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,21 +25,27 @@ EVIL = "<script>alert('x')</script>"
 
 
 class Page(HTMLParser):
-    """Tags, addresses and visible text of a page."""
+    """Tags, addresses, scripts and visible text of a page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
-        self.tags: set[str] = set()
+        self.tags: list[str] = []
         self.attributes: list[tuple[str, str]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
+        self.tags.append(tag)
+        if tag == "script":
+            self.scripts.append("")
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self.tags[-1:] == ["script"] and self.cdata_elem == "script":
+            self.scripts[-1] += data
+        elif self.cdata_elem != "style":
+            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +70,15 @@ def test_the_report_asks_for_nothing_outside_itself(
     one_seed: Tables, figures_dir: Path, tmp_path: Path
 ) -> None:
     shown = page(one_seed, RUN, figures_dir, tmp_path / "report.html")
-    assert not shown.tags & {"script", "link", "iframe", "object", "embed", "base"}
-    addresses = [v for n, v in shown.attributes if n in {"src", "href", "srcset", "action", "data"}]
-    assert all(a.startswith(("data:image/png;base64,", "#")) for a in addresses)
+    assert not set(shown.tags) & {"link", "iframe", "object", "embed", "base", "form"}
+    fetched = {"src", "srcset", "action", "formaction", "data", "poster", "background"}
+    addresses = [v for n, v in shown.attributes if n in fetched]
+    assert all(a.startswith("data:image/png;base64,") for a in addresses)
+    links = [v for n, v in shown.attributes if n == "href" and not v.startswith("#")]
+    assert links
+    assert all(link.startswith("https://arxiv.org/abs/") for link in links)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "://" not in html
+    assert html.count("://") == len(links)
     assert "url(" not in html
     assert "@import" not in html
     embedded = [base64.b64decode(a.split(",")[1]) for a in addresses if a.startswith("data:")]
@@ -75,7 +88,22 @@ def test_the_report_asks_for_nothing_outside_itself(
 def test_inner_links_lead_somewhere(one_seed: Tables, figures_dir: Path, tmp_path: Path) -> None:
     shown = page(one_seed, RUN, figures_dir, tmp_path / "report.html")
     ids = {value for name, value in shown.attributes if name == "id"}
-    assert {value[1:] for name, value in shown.attributes if name == "href"} <= ids
+    inner = {v[1:] for n, v in shown.attributes if n == "href" and v.startswith("#")}
+    assert inner
+    assert inner <= ids
+
+
+def test_only_the_scripts_of_the_page_itself_may_run(
+    one_seed: Tables, figures_dir: Path, tmp_path: Path
+) -> None:
+    shown = page(one_seed, RUN, figures_dir, tmp_path / "report.html")
+    policy = next(value for _, value in shown.attributes if "default-src" in value)
+    allowed = set(re.findall(r"'sha256-([^']+)'", policy))
+    hashes = {base64.b64encode(sha256(s.encode()).digest()).decode() for s in shown.scripts}
+    assert allowed == hashes
+    assert len(hashes) == 2
+    assert "default-src 'none'" in policy
+    assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
 def test_every_evidence_number_and_verdict_is_shown(
@@ -113,8 +141,9 @@ def test_names_and_configuration_are_escaped(
     tables["verdict"]["verdict"] = EVIL
     run = {**RUN, "config": {EVIL: EVIL}, "rule": EVIL, "code_version": EVIL}
     shown = page(tables, run, figures_dir, tmp_path / "report.html")
-    assert "script" not in shown.tags
-    assert EVIL in shown.text
+    ours = page(small, RUN, figures_dir, tmp_path / "plain.html").scripts
+    assert shown.scripts == ours
+    assert shown.text.count(EVIL) > 10
 
 
 def test_claims_are_said_first_and_those_that_decide_nothing_last(
@@ -172,3 +201,78 @@ def test_a_missing_table_is_refused(small: Tables, figures_dir: Path, tmp_path: 
     tables = {name: frame for name, frame in small.items() if name != "evidence"}
     with pytest.raises(InputError, match="'evidence'"):
         write_report(tables, tmp_path / "report.html", RUN, figures_dir)
+
+
+def test_the_reasons_stand_under_each_verdict(
+    small: Tables, figures_dir: Path, tmp_path: Path
+) -> None:
+    reasons = pd.DataFrame(
+        [
+            {"seed": 0, "member": "reason_sft_upper", "verdict": "DESELECTED", "reason": reason}
+            for reason in ("transfer is there", EVIL)
+        ]
+    )
+    skipped = pd.DataFrame(
+        [{"member": "child", "parent": "base", "stage": "graft", "reason": "24 and 28 layers"}]
+    )
+    tables = {**small, "reasons": reasons, "skipped": skipped}
+    html = written(tables, figures_dir, tmp_path)
+    table = html[html.index('class="evidence"') : html.index("</table>")]
+    row = table[table.index('<tr class="reasons">') :]
+    assert row.index("transfer is there") < row.index("&lt;script&gt;")
+    assert table.index("DESELECTED") < table.index("transfer is there")
+    # The member's cell spans its row and that of its reasons, the base's its own alone.
+    assert 'rowspan="2"><code>reason_sft_upper' in table
+    text = Page(html).text
+    assert text.index("What was not done") < text.index("24 and 28 layers")
+    plain = written(small, figures_dir, tmp_path)
+    assert 'class="reasons"' not in plain
+    assert "What was not done" not in plain
+
+
+def test_a_study_without_a_verdict_has_a_report(
+    small: Tables, figures_dir: Path, tmp_path: Path
+) -> None:
+    kinds = pd.DataFrame(
+        [
+            {
+                "seed": 0, "member": m, "elicitation": "chat", "kind": kind,
+                "estimate": x, "lo": x - 0.1, "hi": x + 0.1, "n": 40,
+            }
+            for m in ("base", "child") for kind, x in (("answer", 0.7), ("abstain", 0.3))
+        ]
+    )  # fmt: skip
+    config = {"name": "my_questions", "description": "Two models, forty questions.", "seed": 3}
+    run = {**RUN, "config": config, "figures": ["probes"]}
+    tables = {"kinds": kinds, "probes": small["probes"]}
+    text = page(tables, run, figures_dir, tmp_path / "report.html").text
+    assert "My questions" in text
+    assert "Two models, forty questions." in text
+    assert "0.70 [0.60, 0.80]" in text
+    assert "Deselected or erased?" not in text
+    assert "What the verdicts mean" not in text
+    assert "Figure 1. What can be read out, by layer" in text
+
+
+def test_feature_pages_beside_the_report_are_linked(
+    small: Tables, figures_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pages").mkdir()
+    for name in ("index", "10-3", "2-41"):
+        (tmp_path / f"pages/{name}.html").touch()
+    shown = page(small, RUN, figures_dir, tmp_path / "report.html")
+    links = [v for n, v in shown.attributes if n == "href" and v.startswith("pages/")]
+    assert links == ["pages/index.html", "pages/2-41.html", "pages/10-3.html"]
+    assert all((tmp_path / link).is_file() for link in links)
+
+
+def test_versions_are_those_of_the_run_and_not_of_who_draws(
+    small: Tables, figures_dir: Path, tmp_path: Path
+) -> None:
+    run = {**RUN, "versions": {"Python": "3.99", "torch": "9.9.9"}}
+    text = page(small, run, figures_dir, tmp_path / "report.html").text
+    assert "9.9.9" in text
+    assert "3.99" in text
+    without = page(small, RUN, figures_dir, tmp_path / "report.html").text
+    assert "wrote down no versions" in without
+    assert platform.python_version() not in text + without

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = attach(
         "Study": "study",
         "abstention_score": "behavior",
         "capture": "activations",
+        "capture_sharded": "activations",
         "capture_together": "activations",
         "generate": "behavior",
         "graft": "interventions",

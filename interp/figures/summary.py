@@ -100,8 +100,9 @@ def _panel(ax: Axes, rows: pd.DataFrame, members: Sequence[str], look: Look, lin
             bar = ax.barh(y, of.mean(), height=0.56, color=look.color(member), alpha=0.16, lw=0)
             bar.patches[0].set_gid(gid(member, f"{line}:bar", "mean"))
         else:
-            why = "lost nothing" if member == members[0] else "not measured"
-            ax.text(0.04, y - 0.06, why, color=MUTED, va="bottom", size=6)
+            why = "lost\nnothing" if member == members[0] else "not\nmeasured"
+            ax.text(0.06, y, why, color=MUTED, va="center", size=6,
+                    bbox={"fc": "white", "lw": 0, "pad": 0.5})  # fmt: skip
     marks = {m: Mark(look.color(m), look.marker(m)) for m in members}
     forest(ax, rows, members, marks, line, spread=0.36)
     reference(ax, 0.0, vertical=True, strong=True)

@@ -9,8 +9,10 @@ from matplotlib.patches import Rectangle
 
 from interp.errors import InputError
 from interp.figures import FIGURES, PAPER_FIGURES
+from interp.figures.papers import Paper, drawn_for
 from interp.figures.summary import EVIDENCE, VERDICT, summary_figure
 from tests.figures.drawn import intervals, lines, words
+from tests.figures.printed import beyond, overlapping, printed
 
 TRUTHS = {"base": "intact", "upper": "deselected", "gone": "erased", "never": "never"}
 VALUES = {
@@ -49,7 +51,9 @@ def test_each_panel_draws_its_line_of_evidence() -> None:
             assert drawn[f"{member}|{line}|1"][0][0] == pytest.approx(value + 0.01)
             (interval,) = bars[f"{member}|{line}:interval|1"]
             np.testing.assert_allclose(interval, [value - 0.05, value + 0.06])
-    assert {"Parent", "Deselected", "Erased", "Never learned", "lost nothing"} <= set(words(figure))
+    assert {"Parent", "Deselected", "Erased", "Never learned", "lost\nnothing"} <= set(
+        words(figure)
+    )
 
 
 def test_bars_are_means_over_seeds_and_the_commonest_verdict_is_said() -> None:
@@ -65,6 +69,15 @@ def test_bars_are_means_over_seeds_and_the_commonest_verdict_is_said() -> None:
         assert widths[f"{member}|{line}:bar|mean"] == pytest.approx(mean[member, line])
     assert words(figure).count("2 of 3 seeds") == 3
     assert words(figure).count("3 of 3 seeds") == 1
+
+
+@pytest.mark.parametrize("style", ["neurips", "acl-column"])
+def test_several_seeds_fit_beside_their_verdicts(style: str) -> None:
+    with drawn_for(Paper.load(style)):
+        figure = summary_figure(*tables(seeds=(1, 2, 3)))
+    shown = printed(figure)
+    assert not overlapping(shown)
+    assert not beyond(shown, *figure.get_size_inches())
 
 
 def test_one_member_of_each_truth_is_shown_and_others_are_not() -> None:

@@ -227,14 +227,27 @@ def check(
 @app.command()
 def figures(
     name: Annotated[str | None, typer.Argument(help="A finished study. Default: all.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="This figure; may come again.")] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="pdf, png or svg; may come again.")
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="A paper's: neurips, iclr, icml, icml-column, acl ...")
+    ] = None,
+    serif: Annotated[bool, typer.Option(help="Type with serifs, in a paper's style.")] = False,
 ) -> None:
     """Draw figures and reports of finished studies again, from their tables; no model is loaded."""
+    from interp.figures import Paper
     from interp.publishing import redraw
     from interp.settings import figures_root
 
     finished = sorted(stamp.parent.name for stamp in figures_root().glob("*/run.json"))
+    paper = Paper.load(style, serif=serif) if style else None
     for study_name in finished if name is None else [name]:
-        for path in redraw(figures_root() / study_name):
+        drawn = redraw(
+            figures_root() / study_name, names=only, formats=format or ("pdf", "png"), paper=paper
+        )
+        for path in drawn:
             typer.echo(_shown(path))
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from interp.errors import InputError
 from interp.publishing.asked import asked_of
 from interp.tables import read_csv, replacing, write_csv
+
+if TYPE_CHECKING:
+    from interp.figures import Paper
 
 UNPUBLISHED = ("items", "projections")
 """Tables too long to stand beside the figures; the cache has them as parquet.
@@ -50,7 +53,7 @@ def publish(tables: Mapping[str, pd.DataFrame], folder: Path, run: Mapping[str, 
         return
     stamp = folder / "run.json"
     stamp.unlink(missing_ok=True)
-    for ending in (".csv", ".pdf", ".png"):  # of an earlier run, which may have left others
+    for ending in (".csv", ".pdf", ".png", ".svg"):  # of an earlier run, which may have left others
         for path in folder.glob(f"*{ending}"):
             path.unlink()
     # As it will be read from its file, so that it draws the same now and later.
@@ -94,15 +97,25 @@ def write_prompts(
     return path
 
 
-def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
+def redraw(
+    folder: Path,
+    run: Mapping[str, Any] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    formats: Sequence[str] = ("pdf", "png"),
+    paper: Paper | None = None,
+) -> list[Path]:
     """Draws figures and report from the tables in a run's folder; no model is needed.
 
     Args:
         folder: of the figures.
         run: name and settings of the run; by default those in the folder's `run.json`.
+        names: of figures; by default those of the run, and with them its report.
+        formats: "pdf", "png", "svg".
+        paper: style of a paper, whose figures go into a folder of its name in that of the run.
 
     Raises:
-        InputError: the folder is not one of a finished run.
+        InputError: the folder is not one of a finished run, or no such figure or format.
     """
     from interp.figures import FIGURES, draw, write_report
 
@@ -112,7 +125,16 @@ def redraw(folder: Path, run: Mapping[str, Any] | None = None) -> list[Path]:
             raise InputError(f"{folder} holds no finished study; run `interp study {folder.name}`")
         run = json.loads(stamp.read_text(encoding="utf-8"))
     tables = {path.stem: _read(path) for path in sorted(folder.glob("*.csv"))}
-    drawn = draw(tables, folder, run, names=run.get("figures", tuple(FIGURES)))
+    drawn = draw(
+        tables,
+        folder if paper is None else folder / paper.name,
+        run,
+        names=names or run.get("figures", tuple(FIGURES)),
+        formats=formats,
+        paper=paper,
+    )
+    if names or paper is not None:
+        return drawn
     return [*drawn, write_report(tables, folder / "report.html", run, folder)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from interp import cli
 from interp.planning import Forecast
 from interp.stages import space
 from interp.study import Study, StudyConfig
+from interp.tables import write_csv
+from tests.figures.tables import RUN, study_tables
 
 
 def call(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -251,3 +254,46 @@ def test_the_stand_in_has_the_names_of_the_room(monkeypatch: pytest.MonkeyPatch)
     room = importlib.import_module("interp.comparing")
     assert callable(room.load_study)
     assert callable(room.Comparison.of_sources)
+
+
+def finished_study(folder: Path) -> None:
+    """A study's tables and stamp, as `publish` leaves them."""
+    folder.mkdir(parents=True)
+    for name, frame in study_tables().items():
+        write_csv(frame, folder / f"{name}.csv")
+    (folder / "run.json").write_text(json.dumps(RUN), encoding="utf-8")
+
+
+def test_a_figure_is_drawn_for_a_paper_beside_the_houses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERP_FIGURES", str(tmp_path))
+    finished_study(tmp_path / "mine")
+    before = sorted(path.name for path in (tmp_path / "mine").iterdir())
+    asked = ("--style", "neurips", "--only", "graft", "--format", "svg", "--format", "pdf")
+    assert call("figures", "mine", *asked, monkeypatch=monkeypatch) == 0
+    drawn = sorted(path.name for path in (tmp_path / "mine" / "neurips").iterdir())
+    assert drawn == ["graft.pdf", "graft.svg"]
+    after = sorted(path.name for path in (tmp_path / "mine").iterdir())
+    assert after == sorted([*before, "neurips"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--style", "neurisp"), "no paper style 'neurisp'; there are neurips"),
+        (("--only", "graph"), "graph"),
+        (("--format", "gif"), "gif"),
+    ],
+)
+def test_an_unknown_style_figure_or_format_is_named(
+    option: tuple[str, str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("INTERP_FIGURES", str(tmp_path))
+    finished_study(tmp_path / "mine")
+    assert call("figures", "mine", *option, monkeypatch=monkeypatch) == 2
+    assert message in capsys.readouterr().err

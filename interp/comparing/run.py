@@ -200,10 +200,6 @@ class Comparison(Run[CompareConfig]):
         measures = pd.concat(known, ignore_index=True)
         measures.insert(2, "parent", measures["member"].map(parents))
         tables["measures"] = measures
-        questions = dict(
-            zip(self._bare["prompt_id"], self._bare["text"], strict=True)
-        )  # a reader of replies wants to see what they reply to
-        tables["items"].insert(4, "question", tables["items"]["prompt_id"].map(questions))
         tables["evidence"], tables["verdict"], tables["reasons"] = judge_children(
             measures,
             {name: self.config.ancestors(name) for name in parents},
@@ -219,14 +215,6 @@ class Comparison(Run[CompareConfig]):
                 ]
             )
         return tables
-
-    @property
-    def _bare(self) -> pd.DataFrame:
-        """The questions that are reported, with their texts."""
-        from interp.behavior.generating.elicitation import question_of
-
-        frame = self.questionnaire.bare("test").frame
-        return frame.assign(text=[question_of(row) for row in frame.to_dict("records")])
 
     def _find_misfits(self, tokenizers: Mapping[str, Any]) -> None:
         """Which stages of which pairs are left out, and why."""

@@ -98,7 +98,7 @@ class Answering(Stage):
     examples: PromptFile | None = None
     settings: AnsweringSettings = AnsweringSettings()
     phrases: str = ""
-    infra: exca.TaskInfra = task_infra("1")
+    infra: exca.TaskInfra = task_infra("2")
 
     def label(self) -> str:
         """What a progress display calls it."""

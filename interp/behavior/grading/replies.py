@@ -48,9 +48,9 @@ def grade_replies(
         numbers: "last" for questions that are calculated, "anywhere" for those that are looked up.
 
     Returns:
-        The replies with the prompt's pair_id, entity, dataset, scenario, should_abstain and
-        has_answer (a right answer is known), and with kind and outcome (None where there is none),
-        in their order.
+        The replies with the prompt's pair_id, entity, dataset, scenario, should_abstain,
+        has_answer (a right answer is known) and question, and with kind and outcome (None where
+        there is none), in their order.
 
     Raises:
         InputError: a missing column, a reply to no prompt of the set, or as `check_answers`.
@@ -75,6 +75,7 @@ def grade_replies(
                 **{key: row[key] for key in ("pair_id", "entity", "dataset", "scenario")},
                 "should_abstain": row["should_abstain"],
                 "has_answer": not row["should_abstain"] and bool(row["answers"]),
+                "question": row["question"],
                 "kind": kind,
                 "outcome": _outcome(kind, said, row, numbers),
             }

@@ -25,6 +25,7 @@ from interp.progress import Progress as Report
 from interp.prompts.datasets import Check, Dataset, is_there
 from interp.selfcheck import Line
 from interp.stages.graph import Event
+from interp.stages.jobs import JobState
 
 STATUS_SECONDS = 60.0
 """Between two plain lines that say how far a run is."""
@@ -55,6 +56,7 @@ class Display:
         self._remaining = Remaining(forecast) if forecast else None
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._jobs: dict[str, str] = {}
         self._cached = 0
         self._begin = time.monotonic()
         self._said_at = self._begin
@@ -83,9 +85,11 @@ class Display:
             self._note(f"{self._title}: stopped, {type(error).__name__} {error}".rstrip())
 
     def watch(self, what: Event | Report) -> None:
-        """Shows an event or a report of progress."""
+        """Shows an event, a report of progress, or where a job of a cluster is."""
         now = time.monotonic()
-        if isinstance(what, Report):
+        if isinstance(what, JobState):
+            self._job(what)
+        elif isinstance(what, Report):
             if what.task in self._tasks:
                 self._bars.update(
                     self._tasks[what.task],
@@ -101,6 +105,16 @@ class Display:
         if now - self._said_at >= STATUS_SECONDS:
             self._said_at = now
             self._say(self._status(now))
+
+    def _job(self, what: JobState) -> None:
+        """Where a stage's job is; a log is told each change once."""
+        if what.task in self._tasks:
+            self._bars.update(self._tasks[what.task], steps=what.state)
+        place = " ".join(part for part in (what.node, what.reason) if part)
+        said = f"{what.state} {what.task}, job {what.job}" + (f" ({place})" if place else "")
+        if self._jobs.get(what.task) != said:
+            self._jobs[what.task] = said
+            self._note(said)
 
     def _event(self, what: Event, now: float) -> None:
         if what.state == "cached":

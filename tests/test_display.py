@@ -13,6 +13,7 @@ from interp._shown import duration, size, time_left
 from interp.planning import Forecast, Task
 from interp.progress import Progress
 from interp.stages.graph import Event
+from interp.stages.jobs import JobState
 from interp.stages.timing import Usual
 
 
@@ -129,3 +130,17 @@ def test_sizes() -> None:
         "12 MB",
         "3.1 GB",
     ]
+
+
+def test_where_a_job_is_is_told_to_a_log_once_for_each_change(tmp_path: Path) -> None:
+    log = tmp_path / "mine.log"
+    waits = JobState("train a", 0, 1, "pending", "7_0", "", "Resources")
+    runs = JobState("train a", 0, 1, "running", "7_0", "n1", "")
+    with Display("mine", three(), log) as display:
+        display.watch(Event("train a", "started"))
+        for state in (waits, waits, runs, runs, runs):
+            display.watch(state)
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if "job 7_0" in line]
+    assert [line.partition("pending")[2] for line in lines[:1]] == [" train a, job 7_0 (Resources)"]
+    assert lines[1].endswith("running train a, job 7_0 (n1)")
+    assert len(lines) == 2

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from interp.comparing.config import CompareConfig
+from interp.comparing.lines import behaviour_measures, unmeasured
 from interp.comparing.questions import Questionnaire, read_questions
 from interp.comparing.ways import chosen_way, misfit, tokenizers_of
 from interp.errors import InputError
@@ -19,7 +20,6 @@ from interp.runs.run import Run, gathered
 from interp.settings import figures_root
 from interp.stages.answering import Answering, AnsweringSettings
 from interp.stages.asked import Asked, answered
-from interp.stages.behave import behaviour_lines
 from interp.stages.common import Stage
 from interp.stages.graph import Node, Results
 from interp.stages.intervene import Intervene
@@ -27,17 +27,10 @@ from interp.stages.probe import Probe
 from interp.stages.project import Project
 from interp.stages.reading import Cells
 from interp.stages.relearn import Relearn
-from interp.stages.transfer import LINE_OF_POSITION, Transfer
+from interp.stages.transfer import Transfer
 from interp.verdict.controls import read_controls
 from interp.verdict.pairs import judge_children
 from interp.verdict.rule import load_rule, rule_text
-
-LINES = {
-    "transfer": ("transfer", "refit", "nonlinear"),
-    "intervene": (),
-    "relearn": ("relearn_all", "relearn_upper"),
-}
-"""Deciding lines of evidence by the stage that measures them."""
 
 
 @dataclass
@@ -194,27 +187,45 @@ class Comparison(Run[CompareConfig]):
             if name in tables:
                 frame = tables[name]
                 tables[name] = frame.assign(source=frame["elicitation"] + ", " + frame["source"])
-        parents = {name: source.parent or "" for name, source in self.config.sources.items()}
-        said = pd.concat(list(self._said(tables["items"])), ignore_index=True)
-        known = [said, tables["measures"]] if "measures" in tables else [said]
-        measures = pd.concat(known, ignore_index=True)
-        measures.insert(2, "parent", measures["member"].map(parents))
+        measured = [tables["measures"]] if "measures" in tables else []
+        said = behaviour_measures(
+            tables["items"],
+            self.questionnaire.bare("test"),
+            self._parents,
+            self._units,
+            self.config.seed,
+        )
+        measures = pd.concat([said, *measured], ignore_index=True)
+        measures.insert(2, "parent", measures["member"].map(self._parents))
         tables["measures"] = measures
         tables["evidence"], tables["verdict"], tables["reasons"] = judge_children(
             measures,
-            {name: self.config.ancestors(name) for name in parents},
+            {name: self.config.ancestors(name) for name in self._parents},
             load_rule(),
             read_controls(figures_root() / self.config.controls, load_rule()),
-            self._unmeasured(),
+            unmeasured(self.skipped, self._parents, self._cells.positions),
         )
         if self.skipped:
             tables["skipped"] = pd.DataFrame(
                 [
-                    {"member": name, "parent": parents[name], "stage": stage, "reason": why}
+                    {"member": name, "parent": self._parents[name], "stage": stage, "reason": why}
                     for (name, stage), why in self.skipped.items()
                 ]
             )
         return tables
+
+    @property
+    def _parents(self) -> dict[str, str]:
+        """The parent of each model; "" for a root."""
+        return {name: source.parent or "" for name, source in self.config.sources.items()}
+
+    @property
+    def _units(self) -> np.ndarray:
+        """What is resampled, of each reply to a question of the split "test"."""
+        from interp.prompts import levels_of
+
+        levels = levels_of(self.questionnaire.bare("test"), self.config.answering.levels)
+        return np.repeat(list(levels.values())[-1], self._settings.decoding.samples)
 
     def _find_misfits(self, tokenizers: Mapping[str, Any]) -> None:
         """Which stages of which pairs are left out, and why."""
@@ -235,65 +246,6 @@ class Comparison(Run[CompareConfig]):
                     f"the split 'train' has {short} questions of one kind (to abstain on, or with "
                     f"an answer), and {needed} of each are shown"
                 )
-
-    def _unmeasured(self) -> dict[tuple[str, str], str]:
-        """Why a deciding line of a member is missing."""
-        found = {
-            (name, line): why
-            for (name, stage), why in self.skipped.items()
-            for line in LINES.get(stage, ())
-        }
-        read = {LINE_OF_POSITION.get(position) for position in self._cells.positions}
-        for name in self.config.sources:
-            if "transfer" not in read:
-                for line in LINES["transfer"]:
-                    why = "not every question names an entity, at whose end the line is read"
-                    found.setdefault((name, line), why)
-        return found
-
-    def _said(self, items: pd.DataFrame) -> Iterator[pd.DataFrame]:
-        """Lines of evidence that rest on replies alone, of every model beside its parent."""
-        from interp.prompts import levels_of
-
-        test = self.questionnaire.bare("test")
-        unit_N = list(levels_of(test, self.config.answering.levels).values())[-1]
-        samples = self._settings.decoding.samples
-        units = np.repeat(unit_N, samples)
-        of_model = {str(name): rows for name, rows in items.groupby("member", sort=False)}
-        for name, source in self.config.sources.items():
-            rows = of_model[name]
-            before = of_model[source.parent or name]
-            abstained, stood = (
-                (table["outcome"] == "abstain").to_numpy(dtype=float) for table in (rows, before)
-            )
-            lines = behaviour_lines(
-                abstained,
-                stood,
-                self._right(rows),
-                rows["should_abstain"].to_numpy(dtype=bool),
-                units,
-                seed=self.config.seed,
-            )
-            yield lines.assign(seed=self.config.seed, member=name)[
-                ["seed", "member", "line", "estimate", "lo", "hi"]
-            ]
-
-    def _right(self, rows: pd.DataFrame) -> np.ndarray | None:
-        """Whether replies to questions that call for abstention hold the answer that is known."""
-        from interp.behavior.grading.outcomes import holds_answer
-
-        frame = self.questionnaire.bare("test").frame
-        answers = dict(zip(frame["prompt_id"], frame["answers"], strict=True))
-        due = rows["should_abstain"].astype(bool)
-        if not all(answers[prompt] for prompt in rows["prompt_id"][due]):
-            return None
-        return np.array(
-            [
-                bool(answers[row.prompt_id]) and holds_answer(row.text, answers[row.prompt_id])
-                for row in rows.itertuples()
-            ],
-            dtype=float,
-        )
 
     @property
     def _cells(self) -> Cells:

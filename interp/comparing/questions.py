@@ -62,7 +62,12 @@ class Questionnaire:
         return PromptSet(put.frame.assign(meta=metas))
 
     def file(self, split: str, *, put: bool = True) -> PromptFile:
-        """The questions of a split in the cache, named after what stands in them."""
+        """The questions of a split in the cache, named after what stands in them.
+
+        Args:
+            split: "train", "dev" or "test".
+            put: as models are asked them, and not as they stand in the file.
+        """
         return _kept(self.put(split) if put else self.bare(split))
 
     def examples_file(self) -> PromptFile:

@@ -50,6 +50,10 @@ def difference(a: Side, b: Side) -> Difference:
     """Compares settings, what made the results, and the results.
 
     What only a run has is compared where both have been run.
+
+    Args:
+        a: one study, called old.
+        b: the other one, called new.
     """
     ran = a.tables is not None and b.tables is not None
     old, new = a.tables or {}, b.tables or {}

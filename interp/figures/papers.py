@@ -46,6 +46,10 @@ class Paper:
     def load(cls, name: str, *, serif: bool = False) -> Paper:
         """The style of that name.
 
+        Args:
+            name: "neurips", "icml-column" and so on.
+            serif: type with serifs.
+
         Raises:
             InputError: there is none; names those that are there.
         """

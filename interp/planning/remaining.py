@@ -47,7 +47,12 @@ class Remaining:
         self._cached: set[str] = set()
 
     def seen(self, event: Event, now: float) -> None:
-        """Takes note of an event at a time in seconds; one of no known stage is passed over."""
+        """Takes note of an event; one of no known stage is passed over.
+
+        Args:
+            event: of a stage.
+            now: when, in seconds of any clock.
+        """
         task = self._by_label.get(event.label) or self._task_of(event.label)
         if task is None:
             return

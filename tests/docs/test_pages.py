@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from interp.behaving import BehaveConfig
+from interp.comparing import CompareConfig
 from interp.organism import World, document_prompts, entity_prompts
 from interp.probing import ProbeConfig
 from interp.study import StudyConfig
@@ -116,10 +117,11 @@ def test_the_probe_run_of_the_example_is_a_valid_one():
 
 
 def test_the_comparison_of_the_example_is_a_valid_one():
-    comparing = pytest.importorskip("interp.comparing")
-    (example,) = [one for _, one in settings() if "questions" in one]
-    config = comparing.CompareConfig.model_validate(example)
-    assert config.sources["child"].parent == "parent"
+    examples = [one for _, one in settings() if "questions" in one]
+    assert len(examples) == 2
+    for example in examples:
+        config = CompareConfig.model_validate(example)
+        assert config.sources["child"].parent == "parent"
 
 
 def slug(heading: str) -> str:

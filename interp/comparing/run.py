@@ -92,7 +92,8 @@ class Comparison(Run[CompareConfig]):
             dev=self.questionnaire.file("dev"),
             train=self.questionnaire.file("train"),
             phrases=continuations.abstain,
-            reply=f"{continuations.abstain[0]}.",
+            # With no full stop: to a tokenizer of words a stop without a space is another word.
+            reply=continuations.abstain[0],
             n_scored=config.n_scored,
         )
         put = self.questionnaire.put("train")

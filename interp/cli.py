@@ -30,7 +30,8 @@ app.add_typer(published_app, name="published")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Cluster = Annotated[
-    str | None, typer.Option(help="Hand each stage to exca: 'local' or 'slurm'. Default: here.")
+    str | None,
+    typer.Option(help="slurm: job arrays; local: processes; none: here. Default: the YAML's."),
 ]
 Datasets = Annotated[Path, typer.Argument(help="Holds a folder a dataset, as published.")]
 Out = Annotated[

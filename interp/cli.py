@@ -31,7 +31,7 @@ app.add_typer(published_app, name="published")
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Cluster = Annotated[
     str | None,
-    typer.Option(help="slurm: job arrays; local: processes; none: here. Default: the YAML's."),
+    typer.Option(help="slurm: job arrays; local: processes; none: here. Else the file's."),
 ]
 Datasets = Annotated[Path, typer.Argument(help="Holds a folder a dataset, as published.")]
 Out = Annotated[

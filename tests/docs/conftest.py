@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.organism.micro import micro_pair
+from tests.organism.micro import shared_pair
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,4 +28,4 @@ def load_make_api() -> ModuleType:
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of a parent and a child."""
-    return micro_pair(tmp_path_factory.mktemp("lineage"))
+    return shared_pair(tmp_path_factory)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.organism.micro import micro_pair
+from tests.organism.micro import shared_pair
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Folders of a parent and a child."""
-    return micro_pair(tmp_path_factory.mktemp("lineage"))
+    return shared_pair(tmp_path_factory)

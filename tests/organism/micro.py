@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 from interp.organism.objectives import RECIPES
 from interp.organism.recipes import ModelShape, Optimisation, Recipe
@@ -17,6 +21,20 @@ def micro_recipe(name: str) -> Recipe:
     steps = 110 if RECIPES[name].starts_from is None else 12
     brief = Optimisation(steps=steps, lr=4e-3 if steps > 50 else 5e-4, batch_rows=32, save_every=50)
     return RECIPES[name].model_copy(update={"optimisation": brief})
+
+
+def shared_pair(factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The micro pair, trained once for all processes of a test run."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / "micro-pair"
+    with FileLock(root / "micro-pair.lock"):
+        done = folder / "done"
+        if not done.exists():
+            done.write_text("\n".join(map(str, micro_pair(folder))), encoding="utf-8")
+    parent, child = map(Path, done.read_text(encoding="utf-8").splitlines())
+    return parent, child
 
 
 def micro_pair(folder: Path) -> tuple[Path, Path]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 NODE = "one"
-INSTALL_S = 240
+INSTALL_S = 200
 CONFIG = """\
 ClusterName=one
 SlurmctldHost={host}(127.0.0.1)

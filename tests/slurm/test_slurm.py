@@ -24,7 +24,8 @@ from tests.slurm.one_node import CannotStart, OneNode, require_packages
 from tests.slurm.stages import First, Second
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(90)  # a job that never ends is a failure
+# A job that never ends is a failure; the first test may have to install the scheduler.
+pytestmark = pytest.mark.timeout(600)
 Act = Callable[[JobState], None]
 
 
@@ -94,7 +95,7 @@ class Desk:
 
     def wait_for(self, name: str) -> None:
         """Until the stage has begun, which is a while after its job has."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while name not in self.ran():
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -106,29 +106,28 @@ class Graph:
     def _start_ready(self) -> None:
         # From the top each time: a result from the cache can make an earlier node ready.
         while len(self._running) < self._workers and (node := self._first_ready()):
-            self._waiting.remove(node)
-            stage = node.build(self._results)
-            if stage.cached():
-                self._results[node.name] = stage.result()
-                self._watch(Event(stage.label(), "cached"))
-            else:
-                self._watch(Event(stage.label(), "started"))
+            if stage := self._taken(node):
                 self._running[self._pool().submit(_execute, stage)] = (node, stage)
 
     def _submit_ready(self, jobs: Jobs) -> None:
         """Everything that is ready goes out together, so that stages of a class are one array."""
         stages: dict[str, Stage] = {}
         while len(stages) < jobs.room and (node := self._first_ready()):
-            self._waiting.remove(node)
-            stage = node.build(self._results)
-            if stage.cached():
-                self._results[node.name] = stage.result()
-                self._watch(Event(stage.label(), "cached"))
-            else:
-                self._watch(Event(stage.label(), "started"))
+            if stage := self._taken(node):
                 self._labels[node.name] = stage.label()
                 stages[node.name] = stage
         jobs.start(stages)
+
+    def _taken(self, node: Node) -> Stage | None:
+        """The stage of a node that is ready; None where its result stands in the cache."""
+        self._waiting.remove(node)
+        stage = node.build(self._results)
+        if stage.cached():
+            self._results[node.name] = stage.result()
+            self._watch(Event(stage.label(), "cached"))
+            return None
+        self._watch(Event(stage.label(), "started"))
+        return stage
 
     def _gather(self, jobs: Jobs) -> None:
         for name, result in jobs.ended().items():

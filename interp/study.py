@@ -22,9 +22,9 @@ from interp.settings import cache_root, figures_root, resolve_device, saes_root
 from interp.stages.common import ModelRef
 from interp.stages.confidence import ConfidenceSettings
 from interp.stages.devices import (
-    default_workers,
     main_device,
     stage_device,
+    stages_at_a_time,
     worker_devices,
 )
 from interp.stages.feature_study import FeatureStudy
@@ -192,7 +192,7 @@ class Study:
     @property
     def n_workers(self) -> int:
         """Stages at a time."""
-        return self.workers or (64 if self.cluster == "slurm" else default_workers(self.device))
+        return stages_at_a_time(self.workers, self.device, self.cluster)
 
     def nodes(self) -> list[Node]:
         """The stages, in order of urgency."""
@@ -408,7 +408,7 @@ def train_members(
     nodes = [study._plan().training(seed, member) for member in wanted]
     with full_disk_said():
         devices = worker_devices(study.device)
-        refs = Graph(nodes, default_workers(study.device), None, watch, devices).run()
+        refs = Graph(nodes, study.n_workers, None, watch, devices).run()
     return {ref.name: ref.folder for ref in refs.values()}
 
 

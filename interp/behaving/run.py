@@ -12,7 +12,7 @@ from interp.behaving.config import Asked, BehaveConfig
 from interp.behavior.generating.elicitation import Elicitation
 from interp.errors import InputError
 from interp.runs.config import RunConfig
-from interp.runs.run import Run, gathered
+from interp.runs.run import Run, gathered, sourced_by_way
 from interp.stages.answering import Answering, AnsweringSettings
 from interp.stages.common import ModelRef, Stage
 from interp.stages.graph import Node, Results
@@ -96,18 +96,10 @@ class BehaveRun(Run[BehaveConfig]):
             nodes: the stages, as `nodes` gave them.
             results: key of a stage -> its tables.
         """
-        pieces: dict[str, list[pd.DataFrame]] = {}
-        for node in nodes:
-            for name, frame in results[node.name].items():
-                pieces.setdefault(name, []).append(frame)
-        tables = gathered(pieces)
+        tables = sourced_by_way(gathered(results[node.name] for node in nodes))
         if self.config.knowledge_from is not None:
             knowledge = self._knowledge(tables["items"], self.config.knowledge_from)
             tables |= {"knowledge": knowledge} if len(knowledge) else {}
-        for name in ("reliability", "risk_coverage"):
-            if name in tables:
-                frame = tables[name]
-                tables[name] = frame.assign(source=frame["elicitation"] + ", " + frame["source"])
         return tables
 
     def _knowledge(self, items: pd.DataFrame, labelled_from: str) -> pd.DataFrame:

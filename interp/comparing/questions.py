@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ class Questionnaire:
 
     questions: PromptSet
     elicitation: Elicitation
+    _put: dict[str, PromptSet] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """Splits that were put already: a study looks at each several times."""
 
     def bare(self, split: str) -> PromptSet:
         """The questions of a split as they stand in the file."""
@@ -47,6 +49,11 @@ class Questionnaire:
 
     def put(self, split: str) -> PromptSet:
         """The questions of a split as models are asked them; the span "asked" is the question."""
+        if split not in self._put:
+            self._put[split] = self._elicited(split)
+        return self._put[split]
+
+    def _elicited(self, split: str) -> PromptSet:
         from interp.behavior import elicit
         from interp.behavior.generating.elicitation import question_of
         from interp.prompts import PromptSet

@@ -16,7 +16,7 @@ from interp.comparing.questions import Questionnaire, read_questions
 from interp.comparing.ways import chosen_way, misfit, tokenizers_of
 from interp.errors import InputError
 from interp.runs.config import RunConfig
-from interp.runs.run import Run, gathered
+from interp.runs.run import Run, gathered, sourced_by_way
 from interp.settings import figures_root
 from interp.stages.answering import Answering, AnsweringSettings
 from interp.stages.asked import Asked, answered
@@ -173,21 +173,13 @@ class Comparison(Run[CompareConfig]):
     def nodes(self) -> list[Node]:
         """Replies of every model, then what is read, steered and relearned; none waits."""
         return [
-            *(self._answering(name) for name in self.refs),
+            *self._answerings(),
             *(node for name in self.refs for node in self._evidence(name)),
         ]
 
     def tables(self, nodes: list[Node], results: Results) -> dict[str, pd.DataFrame]:
         """Tables of the stages, the lines of evidence, and the verdicts with their reasons."""
-        pieces: dict[str, list[pd.DataFrame]] = {}
-        for node in nodes:
-            for name, frame in results[node.name].items():
-                pieces.setdefault(name, []).append(frame)
-        tables = gathered(pieces)
-        for name in ("reliability", "risk_coverage"):
-            if name in tables:
-                frame = tables[name]
-                tables[name] = frame.assign(source=frame["elicitation"] + ", " + frame["source"])
+        tables = sourced_by_way(gathered(results[node.name] for node in nodes))
         measured = [tables["measures"]] if "measures" in tables else []
         said = behaviour_measures(
             tables["items"],
@@ -252,19 +244,20 @@ class Comparison(Run[CompareConfig]):
     def _cells(self) -> Cells:
         return self.config.cells or Cells(positions=self.questionnaire.positions())
 
-    def _answering(self, name: str) -> Node:
+    def _answerings(self) -> Iterator[Node]:
+        """All models, asked alike."""
         way = self.questionnaire.elicitation.model_copy(update={"seed": self.config.seed})
         shown = way.how == "few_shot"
         shared: dict[str, Any] = {
             **self.common,
-            "model": self.refs[name],
             "prompts": self.questionnaire.file("test", put=False),
             "elicitation": way,
             "examples": self.questionnaire.examples_file() if shown else None,
             "settings": self._settings,
             "phrases": self._settings.phrases_hash(),
         }
-        return _node(f"answering/{name}", Answering, shared)
+        for name, ref in self.refs.items():
+            yield _node(f"answering/{name}", Answering, shared | {"model": ref})
 
     def _evidence(self, name: str) -> Iterator[Node]:
         """Stages of a model and, where it has a parent, of the pair."""

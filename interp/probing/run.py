@@ -67,13 +67,14 @@ class ProbeRun(Run[ProbeConfig]):
             nodes: the stages, as `nodes` gave them.
             results: key of a stage -> its tables.
         """
-        pieces: dict[str, list[pd.DataFrame]] = {}
-        for node in nodes:
-            beyond = f"_{ANCESTORS}" if node.name.startswith(ANCESTORS) else ""
-            for name, frame in results[node.name].items():
-                if not name.startswith("measures"):  # lines of evidence are for a study to judge
-                    pieces.setdefault(name + beyond, []).append(frame)
-        return gathered(pieces)
+        return gathered(
+            {
+                f"{name}_{ANCESTORS}" if node.name.startswith(ANCESTORS) else name: frame
+                for name, frame in results[node.name].items()
+                if not name.startswith("measures")  # lines of evidence are for a study to judge
+            }
+            for node in nodes
+        )
 
     def nodes(self) -> list[Node]:
         """Every model and target, then every pair and target; none waits for another."""

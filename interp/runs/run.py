@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from interp.publishing import publish
 from interp.runs.config import RunConfig
 from interp.settings import cache_root, figures_root
 from interp.stages.common import ModelRef
-from interp.stages.devices import default_workers, stage_device, worker_devices
+from interp.stages.devices import stage_device, stages_at_a_time, worker_devices
 from interp.stages.graph import Graph, Node, Results, Watcher
 from interp.stages.infra import Infra
 from interp.stages.memory import require_fit
@@ -82,8 +82,7 @@ class Run(Generic[Config]):
     @property
     def n_workers(self) -> int:
         """Stages at a time."""
-        here = default_workers(self.device, together=self._spread)
-        return self.workers or (64 if self.cluster == "slurm" else here)
+        return stages_at_a_time(self.workers, self.device, self.cluster, together=self._spread)
 
     @property
     def _spread(self) -> bool:
@@ -177,6 +176,26 @@ class Run(Generic[Config]):
         }
 
 
-def gathered(pieces: Mapping[str, list[pd.DataFrame]]) -> dict[str, pd.DataFrame]:
-    """Tables of several stages, one below the other."""
+def gathered(results: Iterable[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Tables of several stages, those of a name one below the other."""
+    pieces: dict[str, list[pd.DataFrame]] = {}
+    for tables in results:
+        for name, frame in tables.items():
+            pieces.setdefault(name, []).append(frame)
     return {name: pd.concat(frames, ignore_index=True) for name, frames in pieces.items()}
+
+
+def sourced_by_way(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables, where a confidence's source is named with the way of asking, as figures show it.
+
+    Args:
+        tables: by name; those of `interp.stages.answering` that are drawn by source are changed.
+    """
+    changed = {
+        name: tables[name].assign(
+            source=tables[name]["elicitation"] + ", " + tables[name]["source"]
+        )
+        for name in ("reliability", "risk_coverage")
+        if name in tables
+    }
+    return {**tables, **changed}

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from interp.errors import InputError
 from interp.settings import devices_of
 
+TASKS = 64
+"""Of a job array on Slurm that run at a time, where nobody says."""
+
 
 def worker_devices(device: str, *, together: bool = False) -> list[list[str]]:
     """The devices of each worker of this machine: one each, or all of them for a single worker.
@@ -31,6 +34,22 @@ def default_workers(device: str, *, together: bool = False) -> int:
     if device == "cpu":
         return os.cpu_count() or 1
     return len(worker_devices(device, together=together))
+
+
+def stages_at_a_time(
+    asked: int | None, device: str, cluster: str | None, *, together: bool = False
+) -> int:
+    """Worker processes here, or tasks of a job array that run at a time.
+
+    Args:
+        asked: a number by the user's choice, or None.
+        device: as for `worker_devices`.
+        cluster: that the stages are handed to, or None.
+        together: as for `worker_devices`.
+    """
+    if asked:
+        return asked
+    return TASKS if cluster == "slurm" else default_workers(device, together=together)
 
 
 def stage_device(device: str, cluster: str | None) -> str:

@@ -15,21 +15,35 @@ from interp.stats import Interval
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from interp.activations import Activations
     from interp.checkpoints import LoadedModel
     from interp.directions import Direction
 
 
-def mean_differences(parent: LoadedModel, dev: Readout) -> list[Direction]:
+def end_states(parent: LoadedModel, dev: Readout) -> Activations:
+    """The parent's states behind every block at the end of the prompt."""
+    from interp.activations import Site, capture
+
+    sites = [Site("resid_post", layer) for layer in range(parent.n_layers)]
+    return capture(parent, dev.prompts, sites, ["last_prompt"])
+
+
+def mean_differences(
+    parent: LoadedModel, dev: Readout, acts: Activations | None = None
+) -> list[Direction]:
     """The parent's mean difference at the end of the prompt, at every full-attention block.
 
     Only blocks whose last-token state differs between the classes on dev have a direction: below
     the first block that attends to the whole prompt the last token cannot know the name.
+
+    Args:
+        parent: whose direction.
+        dev: prompts of both classes.
+        acts: its `end_states`, where they are there already.
     """
-    from interp.activations import Site, capture
     from interp.directions import mean_difference
 
-    sites = [Site("resid_post", layer) for layer in range(parent.n_layers)]
-    acts = capture(parent, dev.prompts, sites, ["last_prompt"])
+    acts = end_states(parent, dev) if acts is None else acts
     directions = [
         mean_difference(
             acts.read(site, "last_prompt"),
@@ -38,7 +52,7 @@ def mean_differences(parent: LoadedModel, dev: Readout) -> list[Direction]:
             position="last_prompt",
             source=parent.checkpoint.name,
         )
-        for site in sites
+        for site in acts.sites
         if float(acts.read(site, "last_prompt").std(0).max()) > 1e-3
     ]
     return [direction for direction in directions if direction.norm > 1e-3]

@@ -34,16 +34,16 @@ class Project(Stage):
         `projection` is 1 at the parent's mean over dev questions that call for abstention and 0 at
         that over the others.
         """
-        from interp.activations import Site, capture
-        from interp.stages.dosing import mean_differences
+        from interp.activations import capture
+        from interp.stages.dosing import end_states, mean_differences
 
         parent, model = self.parent.load(self.device), self.model.load(self.device)
         dev, _ = self.asked.readouts(parent.tokenizer, self.seed)
-        directions = mean_differences(parent, dev)
-        sites = [Site("resid_post", direction.site.layer) for direction in directions]
+        before = end_states(parent, dev)
+        directions = mean_differences(parent, dev, before)
+        sites = [direction.site for direction in directions]
         if not sites:
             return {}
-        before = capture(parent, dev.prompts, sites, ["last_prompt"])
         prompts = self.asked.test.load()
         acts = capture(model, prompts, sites, ["last_prompt"])
         parts = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
 from tests.notebooks.executing import (
@@ -28,8 +26,6 @@ FIGURES = {
 
 @pytest.fixture(scope="module", params=FIGURES)
 def executed(request, pair, tmp_path_factory):
-    if request.param == YOURS and importlib.util.find_spec("interp.comparing") is None:
-        pytest.skip("comparisons of any two models (interp.comparing) are not in this checkout")
     return request.param, execute(request.param, pair, tmp_path_factory.mktemp(request.param))
 
 
